@@ -1,0 +1,45 @@
+"""The array namespace of the formulas in NumPy, float64 throughout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy import abs, clip, cos, floor, maximum, reshape, sin, trunc, where  # noqa: A004
+
+__all__ = [
+    "abs", "arange", "clip", "cos", "cumsum", "first", "floor", "maximum", "reshape", "running_total", "scalar",
+    "sin", "take", "trunc", "where",
+]  # fmt: skip
+
+Array = np.ndarray[Any, np.dtype[np.float64]]
+
+
+def scalar(n: int) -> np.float64:
+    """A size as a float64."""
+    return np.float64(n)
+
+
+def arange(n: int) -> Array:
+    """0, 1, … n - 1."""
+    return np.arange(n, dtype=np.float64)
+
+
+def cumsum(x: Array) -> Array:
+    """Running sums of a vector, added one by one."""
+    return np.cumsum(x)
+
+
+def running_total(x: Array) -> Array:
+    """Sums over the last axis, added one by one as C does: pairwise sums round differently."""
+    return np.cumsum(x, axis=-1)[..., -1:]
+
+
+def first(x: Array) -> Array:
+    """The first column of ``[blocks, block, 1]``, kept as ``[blocks, 1, 1]``."""
+    return x[:, :1]
+
+
+def take(x: Array, index: Array) -> Array:
+    """Entries of a vector."""
+    return x[index.astype(np.int64)]

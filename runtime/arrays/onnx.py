@@ -1,0 +1,94 @@
+"""The formulas as ONNX nodes. ``g`` is the exporter's graph builder; onnx itself is not imported here."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .. import geometry, resample
+from . import bind
+
+
+class Image(NamedTuple):
+    """An image on its way through the graph: ``pixels`` ``[N, 3, height, width]``; sizes are integers or scalars."""
+
+    pixels: Any
+    height: Any
+    width: Any
+
+
+class Formulas:
+    """:mod:`runtime.geometry` and :mod:`runtime.resample` over the values of one graph.
+
+    Sizes are Python integers or int64 scalars of the graph; arithmetic on integers alone happens now, not in the file.
+    """
+
+    def __init__(self, g: Any) -> None:
+        numbers = {
+            "xp": Arrays(g),
+            "min": lambda a, b: _scalar(g, "Min", min, a, b),
+            "max": lambda a, b: _scalar(g, "Max", max, a, b),
+            "int": lambda a: int(a) if isinstance(a, (int, float)) else g.cast(a, "int64"),
+            "round": lambda a: round(a) if isinstance(a, (int, float)) else g.node("Round", a),
+            "pick": lambda c, a, b: g.node("Where", c, *g.common(a, b), dtype="int64"),
+            "pick_float": lambda c, a, b: g.node("Where", c, *g.common(a, b), dtype="float64"),
+        }
+        self.geometry = bind(geometry, **numbers)
+        self.resample = bind(resample, **numbers)
+
+
+def _scalar(g: Any, op: str, static: Any, a: Any, b: Any) -> Any:
+    if isinstance(a, (int, float)) and isinstance(b, (int, float)):
+        return static(a, b)
+    return g.node(op, *g.common(a, b))
+
+
+class Arrays:
+    """The array namespace: float64 tensors of the graph."""
+
+    def __init__(self, g: Any) -> None:
+        self.g = g
+
+    def scalar(self, n: Any) -> Any:
+        return self.g.value(n, "float64")
+
+    def arange(self, n: Any) -> Any:
+        return self.g.node("Range", self.scalar(0), self.scalar(n), self.scalar(1))
+
+    def reshape(self, x: Any, shape: list[Any]) -> Any:
+        return self.g.node("Reshape", x, self.g.shape(*shape))
+
+    def clip(self, x: Any, low: Any, high: Any) -> Any:
+        return self.g.node("Clip", x, low, high)
+
+    def maximum(self, x: Any, y: Any) -> Any:
+        return self.g.node("Max", x, y)
+
+    def where(self, condition: Any, x: Any, y: Any) -> Any:
+        return self.g.node("Where", condition, self.scalar(x), self.scalar(y), dtype="float64")
+
+    def floor(self, x: Any) -> Any:
+        return self.g.node("Floor", x)
+
+    def trunc(self, x: Any) -> Any:
+        return self.g.cast(self.g.cast(x, "int64"), "float64")
+
+    def abs(self, x: Any) -> Any:
+        return self.g.node("Abs", x)
+
+    def sin(self, x: Any) -> Any:
+        return self.g.node("Sin", x)
+
+    def cos(self, x: Any) -> Any:
+        return self.g.node("Cos", x)
+
+    def cumsum(self, x: Any) -> Any:
+        return self.g.node("CumSum", x, self.g.constant(-1, "int64"))
+
+    def running_total(self, x: Any) -> Any:
+        return self.g.node("Gather", self.cumsum(x), self.g.constant([-1], "int64"), axis=2)
+
+    def first(self, x: Any) -> Any:
+        return self.g.node("Gather", x, self.g.constant([0], "int64"), axis=1)
+
+    def take(self, x: Any, index: Any) -> Any:
+        return self.g.node("Gather", x, self.g.cast(index, "int64"))

@@ -1,0 +1,46 @@
+"""The array namespace of the formulas in torch, scriptable: float64 throughout, on the CPU.
+
+The CPU because its ``sin`` and its running sums are the same everywhere; weights are small, and copied after.
+"""
+
+from typing import List  # noqa: UP035  TorchScript knows no ``list[int]``
+
+import torch
+from torch import Tensor, abs, cos, floor, maximum, sin, trunc, where  # noqa: A004
+
+__all__ = [
+    "abs", "arange", "clip", "cos", "cumsum", "first", "floor", "maximum", "reshape", "running_total", "scalar",
+    "sin", "take", "trunc", "where",
+]  # fmt: skip
+
+
+def scalar(n: int) -> Tensor:
+    return torch.scalar_tensor(n, dtype=torch.float64)
+
+
+def arange(n: int) -> Tensor:
+    return torch.arange(n, dtype=torch.float64)
+
+
+def reshape(x: Tensor, shape: List[int]) -> Tensor:  # noqa: UP006
+    return x.reshape(shape)
+
+
+def clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    return torch.clamp(x, low, high)
+
+
+def cumsum(x: Tensor) -> Tensor:
+    return torch.cumsum(x, 0)
+
+
+def running_total(x: Tensor) -> Tensor:
+    return torch.cumsum(x, -1)[:, :, -1:]
+
+
+def first(x: Tensor) -> Tensor:
+    return x[:, :1]
+
+
+def take(x: Tensor, index: Tensor) -> Tensor:
+    return x[index.long()]

@@ -1,0 +1,143 @@
+"""The Plan in and out of artifact files, with neither onnx nor torch at hand."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import ArtifactError
+from .plan import Plan
+
+PLAN_KEY = "export_preprocessor.plan"
+"""Key of the Plan's JSON in an ONNX file's metadata."""
+
+FUSED_KEY = "export_preprocessor.fused"
+"""Key in the metadata of a file that holds a model too."""
+
+PLAN_ENTRY = "export_preprocessor.plan.json"
+"""Name of the Plan's JSON among a TorchScript file's extra files."""
+
+LONGEST_TEXT = 64 * 2**20
+
+METADATA_PROPS = 14
+"""Field number in ``ModelProto`` (onnx.proto3)."""
+
+
+def read(path: str | os.PathLike[str]) -> tuple[Plan, bool]:
+    """The Plan of an ``.onnx`` or ``.pt`` file, and whether a model is fused behind it.
+
+    Raises:
+        ArtifactError: where the file is missing, is damaged or holds no Plan.
+    """
+    path = Path(path)
+    try:
+        if zipfile.is_zipfile(path):
+            return Plan.from_json(_torchscript_plan(path)), False
+        metadata = onnx_metadata(path)
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if PLAN_KEY not in metadata:
+        raise ArtifactError(
+            f"{path}: not an artifact of export-preprocessor (no Plan in it); make one with"
+            " `export-preprocessor SOURCE -o FILE`"
+        )
+    return Plan.from_json(metadata[PLAN_KEY]), FUSED_KEY in metadata
+
+
+def _torchscript_plan(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():
+                if entry.filename.endswith(f"/extra/{PLAN_ENTRY}") and entry.file_size <= LONGEST_TEXT:
+                    return archive.read(entry).decode()
+    except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError, RuntimeError, EOFError) as error:
+        raise ArtifactError(f"{path}: damaged TorchScript file ({error})") from error
+    raise ArtifactError(f"{path}: a zip file without a Plan; make one with `export-preprocessor SOURCE -o FILE.pt`")
+
+
+def onnx_metadata(path: Path) -> dict[str, str]:
+    """The metadata of an ONNX file, read field by field: a model's weights are skipped, not loaded."""
+    found: dict[str, str] = {}
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        for number, length in _fields(file, size, path):
+            if number == METADATA_PROPS and length <= LONGEST_TEXT:
+                entry = dict(_strings(file.read(length), path))
+                found[entry.get(1, "")] = entry.get(2, "")
+            else:
+                file.seek(length, os.SEEK_CUR)
+    return found
+
+
+def _fields(file: BinaryIO, size: int, path: Path) -> Iterator[tuple[int, int]]:
+    """Number and length of each field of a protobuf message; the reader stands at the start of its content."""
+    damaged = ArtifactError(f"{path}: not an ONNX file, or a damaged one")
+    while file.tell() < size:
+        number, kind = divmod(_varint(file, damaged), 8)
+        if kind == 0:
+            _varint(file, damaged)
+            continue
+        length = {1: 8, 2: -1, 5: 4}.get(kind)
+        if length is None or number == 0:
+            raise damaged
+        if length < 0:
+            length = _varint(file, damaged)
+        end = file.tell() + length
+        if end > size:
+            raise damaged
+        if kind == 2:
+            yield number, length
+        file.seek(end)
+
+
+def _varint(file: BinaryIO, damaged: ArtifactError) -> int:
+    result = 0
+    for shift in range(0, 70, 7):
+        byte = file.read(1)
+        if not byte:
+            raise damaged
+        result |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return result
+    raise damaged
+
+
+def _strings(message: bytes, path: Path) -> Iterator[tuple[int, str]]:
+    import io
+
+    file = io.BytesIO(message)
+    for number, length in _fields(file, len(message), path):
+        try:
+            yield number, file.read(length).decode()
+        except UnicodeDecodeError as error:
+            raise ArtifactError(f"{path}: damaged metadata ({error})") from error
+
+
+@contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside ``path``, moved there when the block ends well and removed when it does not.
+
+    Raises:
+        ArtifactError: where the folder is missing or not writable.
+    """
+    path = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be written ({error.strerror or error})") from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files private; an artifact is as readable as any other file.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

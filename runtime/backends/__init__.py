@@ -1,0 +1,17 @@
+"""Backends, one a file, imported only when asked for. Each one's ``load`` gives a :class:`Backend`."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+
+class Backend(Protocol):
+    """Runs a Plan on images of one size."""
+
+    output_names: tuple[str, ...]
+
+    def run(self, images: np.ndarray[Any, Any]) -> dict[str, Any]:
+        """uint8 ``[N, H, W, 3]`` to a batch of each output, as NumPy arrays or torch tensors."""
+        ...

@@ -1,0 +1,68 @@
+"""A Plan as torch modules."""
+
+from typing import Any, Dict  # noqa: UP035  TorchScript reads the annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..lowering import Kernel, Resample, lower
+from ..ops import CenterCrop, FlipChannels, Pad
+from ..ops.center_crop_torch import CenterCropModule
+from ..ops.flip_channels_torch import FlipChannelsModule
+from ..ops.pad_torch import PadModule
+from ..ops.resize_torch import ResampleModule
+from ..ops.table import Table
+from ..ops.table_torch import TableModule
+from ..plan import Plan
+
+
+class Preprocess(nn.Module):
+    """uint8 ``[N, H, W, 3]`` or ``[N, 3, H, W]`` to a dict of tensors.
+
+    A batch whose second axis is 3 is read as channels first, as transformers reads arrays.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.kernels = nn.Sequential(*(to_kernel(kernel) for kernel in lower(plan.steps)))
+
+    def forward(self, images: Tensor) -> Dict[str, Tensor]:  # noqa: UP006
+        if images.dim() != 4 or images.dtype != torch.uint8:
+            raise ValueError("expected uint8 images [N, H, W, 3] or [N, 3, H, W]")
+        if images.shape[1] != 3:
+            images = images.permute(0, 3, 1, 2)
+        if images.shape[1] != 3:
+            raise ValueError("expected 3 channels, first or last")
+        return {"pixel_values": self.kernels(images)}
+
+
+def to_kernel(kernel: Kernel) -> nn.Module:
+    """The module that runs one kernel."""
+    match kernel:
+        case Resample():
+            return ResampleModule(kernel)
+        case CenterCrop():
+            return CenterCropModule(kernel)
+        case Table():
+            return TableModule(kernel)
+        case Pad():
+            return PadModule(kernel)
+        case FlipChannels():
+            return FlipChannelsModule()
+
+
+class TorchBackend:
+    """Runs a module, built or scripted, without gradients."""
+
+    def __init__(self, module: Any, plan: Plan, device: Any = None) -> None:
+        self.output_names = plan.outputs
+        self._device = torch.device(device or "cpu")
+        self._module = module.to(self._device).eval()
+
+    def run(self, images: np.ndarray[Any, Any]) -> dict[str, Tensor]:
+        # Channels first, so that the module need not guess.
+        batch = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2)
+        with torch.inference_mode():
+            result: dict[str, Tensor] = self._module(batch)
+        return result

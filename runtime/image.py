@@ -1,0 +1,133 @@
+"""Anything to RGB: the only place that decodes. What the reference refuses is an ``InputError``."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .errors import BackendUnavailable, InputError
+from .ops import ConvertRGB
+
+Array = np.ndarray[Any, Any]
+
+MAX_PIXELS = 178_956_970
+"""Largest image that is decoded, in pixels: twice Pillow's own warning limit, where Pillow itself refuses."""
+
+KINDS = "a PIL image, a uint8 array or tensor, encoded bytes, a path, or a list of these"
+
+
+def to_rgb(images: Any, convert: bool) -> list[Array]:
+    """A flat list of uint8 ``[H, W, 3]`` arrays.
+
+    Args:
+        images: a PIL image; a uint8 NumPy array or torch tensor ``[H, W, C]``, ``[C, H, W]``, or a batch of them with
+            one more axis; encoded bytes; a path; or a list of these, sizes mixed, nested once at most.
+        convert: whether the Plan converts to RGB; without it, other modes are refused, as the reference fails on them.
+
+    Raises:
+        InputError: for everything else, naming the position in a list.
+    """
+    if isinstance(images, (list, tuple)):
+        if not images:
+            raise InputError("expected at least one image, got an empty list")
+        result: list[Array] = []
+        for i, image in enumerate(images):
+            if isinstance(image, (list, tuple)) and any(isinstance(nested, (list, tuple)) for nested in image):
+                raise InputError(f"image {i}: lists may be nested once, got a third level")
+            try:
+                result += to_rgb(image, convert)
+            except InputError as error:
+                raise InputError(f"image {i}: {error}") from error
+        return result
+    if isinstance(images, (str, os.PathLike)):
+        return [_open(images)]
+    if isinstance(images, (bytes, bytearray, memoryview)):
+        return [_open(io.BytesIO(images))]
+    kind = type(images).__module__.split(".")[0]
+    if kind == "PIL":
+        return [_from_pil(images, convert)]
+    if kind == "torch":
+        images = images.detach().cpu().numpy()
+    if isinstance(images, np.ndarray):
+        if images.ndim == 4:
+            return [_from_array(image, convert) for image in images]
+        return [_from_array(images, convert)]
+    raise InputError(f"expected {KINDS}, got {type(images).__name__}")
+
+
+def _open(source: Any) -> Array:
+    """A file or encoded bytes: upright by its EXIF tag, then RGB, alpha dropped (image_utils.py:474, ``load_image``)."""
+    Image, ImageOps = _pillow()
+    try:
+        with Image.open(source) as image:
+            _check_pixels(image.width, image.height)
+            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"no such image file: {source}") from error
+    except Image.DecompressionBombError as error:
+        raise InputError(f"the image is too large: {error}") from error
+    # Pillow's decoders raise about anything on bad data: SyntaxError, struct.error, IndexError, ...
+    except Exception as error:
+        name = source if isinstance(source, (str, os.PathLike)) else "the bytes"
+        raise InputError(f"{name}: not an image that Pillow can read ({error})") from error
+
+
+def _from_pil(image: Any, convert: bool) -> Array:
+    """A PIL image as it is: no EXIF rotation (image_processing_backends.py:462)."""
+    _check_pixels(image.width, image.height)
+    try:
+        if convert:
+            image = ConvertRGB().reference_pil(image)
+        elif image.mode != "RGB":
+            raise InputError(
+                f"expected an RGB image, got mode {image.mode}: this processor does not convert (do_convert_rgb is"
+                " off), and its reference fails too; use image.convert('RGB'), or export with do_convert_rgb=true"
+            )
+        return np.asarray(image)
+    except InputError:
+        raise
+    except Exception as error:  # a lazy image decodes here
+        raise InputError(f"not an image that Pillow can read ({error})") from error
+
+
+def _from_array(image: Array, convert: bool) -> Array:
+    """uint8 ``[H, W, C]`` or ``[C, H, W]``, told apart as the reference does (image_utils.py:292)."""
+    if image.dtype != np.uint8:
+        raise InputError(f"expected uint8 values, got {image.dtype}")
+    if image.ndim != 3:
+        raise InputError(f"expected 3 axes, [H, W, C] or [C, H, W], got shape {image.shape}")
+    if image.shape[0] in (1, 3, 4):
+        image = np.moveaxis(image, 0, -1)
+    elif image.shape[2] not in (1, 3, 4):
+        raise InputError(f"expected 1, 3 or 4 channels first or last, got shape {image.shape}")
+    height, width, channels = image.shape
+    _check_pixels(width, height)
+    if convert:
+        return ConvertRGB().reference(image)
+    if channels != 3:
+        raise InputError(
+            f"expected 3 channels, got {channels}: this processor does not convert (do_convert_rgb is off), and its"
+            " reference fails too; export with do_convert_rgb=true"
+        )
+    return image
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width < 1 or height < 1:
+        raise InputError(f"expected at least 1x1 pixels, got {height}x{width}")
+    if width * height > MAX_PIXELS:
+        raise InputError(f"expected at most {MAX_PIXELS} pixels, got {height}x{width}")
+
+
+def _pillow() -> Sequence[Any]:
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise BackendUnavailable("reading image files needs Pillow: pip install pillow") from error
+    return Image, ImageOps

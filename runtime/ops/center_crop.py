@@ -1,0 +1,34 @@
+"""Center crop; an image that is too small is padded with zeros."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..geometry import crop_offset
+from .size import Size
+
+
+@dataclass(frozen=True)
+class CenterCrop:
+    """Crops uint8 ``[H, W, 3]`` to ``height`` x ``width`` pixels around the center."""
+
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        Size(height=self.height, width=self.width)
+
+    def __str__(self) -> str:
+        return f"center crop {self.height}x{self.width}"
+
+    def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """``[H, W, C]`` of any dtype to ``[height, width, C]`` (image_transforms.py:448)."""
+        top, left = crop_offset(image.shape[0], self.height), crop_offset(image.shape[1], self.width)
+        result = np.zeros((self.height, self.width, image.shape[2]), image.dtype)
+        kept = image[max(top, 0) : top + self.height, max(left, 0) : left + self.width]
+        y, x = max(-top, 0), max(-left, 0)
+        result[y : y + kept.shape[0], x : x + kept.shape[1]] = kept
+        return result

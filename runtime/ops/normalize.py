@@ -1,0 +1,32 @@
+"""Normalize: subtract a mean and divide by a standard deviation, per channel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """``(image - mean) / std`` in float32, one mean and one std for each of the three channels."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != 3 or not all(math.isfinite(v) for v in values):
+                raise ValueError(f"{name}: expected three finite numbers, got {values!r}")
+        if not all(np.float32(v) for v in self.std):
+            raise ValueError(f"std: expected numbers other than 0, got {self.std!r}")
+
+    def __str__(self) -> str:
+        return f"normalize, mean {' '.join(f'{v:g}' for v in self.mean)}, std {' '.join(f'{v:g}' for v in self.std)}"
+
+    def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """``[..., 3]`` to float32 (image_transforms.py:387)."""
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        return (image.astype(np.float32) - mean) / std

@@ -1,0 +1,20 @@
+"""Pad in torch."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .pad import Pad
+
+
+class PadModule(nn.Module):
+    """``[N, C, H, W]`` to ``[N, C, height, width]``."""
+
+    def __init__(self, step: Pad) -> None:
+        super().__init__()
+        self.height, self.width, self.value = step.height, step.width, step.value
+
+    def forward(self, image: Tensor) -> Tensor:
+        bottom, right = self.height - image.shape[2], self.width - image.shape[3]
+        if bottom < 0 or right < 0:
+            raise ValueError("pad_size is smaller than the image")
+        return F.pad(image, [0, right, 0, bottom], value=self.value)

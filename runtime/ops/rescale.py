@@ -1,0 +1,30 @@
+"""Rescale: multiply by a factor, and perhaps subtract an offset."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """``float32(float64(image) * factor)``, then minus ``offset`` in float32 (EfficientNet's ``rescale_offset``)."""
+
+    factor: float
+    offset: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.factor) and math.isfinite(self.offset)):
+            raise ValueError(f"expected finite numbers, got factor {self.factor!r}, offset {self.offset!r}")
+
+    def __str__(self) -> str:
+        factor = f"1/{1 / self.factor:.0f}" if self.factor and self.factor == 1 / round(1 / self.factor) else self.factor
+        return f"rescale by {factor}" + (f", minus {self.offset:g}" if self.offset else "")
+
+    def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Any shape and dtype to float32 (image_transforms.py:92; image_processing_pil_efficientnet.py, ``rescale``)."""
+        result = (image.astype(np.float64) * self.factor).astype(np.float32)
+        return result - np.float32(self.offset) if self.offset else result

@@ -1,0 +1,121 @@
+"""Resize, and the crop behind it, as ONNX nodes.
+
+Each axis gets one local function, called in whichever order the reference runs the passes. In it, a block of outputs
+is one ``Slice`` of the image and two ``MatMul``: weights of 22 bits are split into ``256 * high + low``, whose sums
+with uint8 pixels are integers below 2**24, which float32 holds exactly in any order of summation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..arrays.onnx import Formulas, Image
+from ..lowering import Resample
+
+EXACT = 2.0**24
+"""Below it float32 holds every integer."""
+
+
+def lower(g: Any, formulas: Formulas, kernel: Resample, image: Image) -> Image:
+    """Adds ``kernel`` to the graph ``g``; the pixels come out as float32 integers."""
+    step, crop, geometry = kernel.resize, kernel.crop, formulas.geometry
+    height, width = geometry.output_size(image.height, image.width, *step.size.rule)
+    top, left, rows, columns = 0, 0, height, width
+    if crop is not None:
+        top, left = geometry.crop_offset(height, crop.height), geometry.crop_offset(width, crop.width)
+        rows, columns = crop.height, crop.width
+    with g.scope("height"):
+        resize_rows = _axis(g, formulas, kernel, image.height, height, top, rows, axis=2)
+    with g.scope("width"):
+        resize_columns = _axis(g, formulas, kernel, image.width, width, left, columns, axis=3)
+
+    def vertical_first() -> Any:
+        return resize_columns(resize_rows(image.pixels))
+
+    def horizontal_first() -> Any:
+        return resize_rows(resize_columns(image.pixels))
+
+    condition = geometry.vertical_first(image.height, image.width, height, width, step.order)
+    never = step.order == "pillow12.1" or step.filter == "nearest"
+    pixels = horizontal_first() if never else g.branch(condition, vertical_first, horizontal_first, name="pass_order")
+    return Image(pixels, rows, columns)
+
+
+def _axis(
+    g: Any, formulas: Formulas, kernel: Resample, n_in: Any, n_out: Any, offset: Any, count: Any, axis: int
+) -> Any:
+    """One axis's pass as a local function of the image, its weights computed once outside."""
+    step = kernel.resize
+    start, weights = formulas.resample.block_weights(n_in, n_out, offset, count, step.filter, step.support)
+    start = g.cast(start, "int64")
+    blocks = (count + formulas.resample.block_size(count) - 1) // formulas.resample.block_size(count)
+    name = "resize_rows" if axis == 2 else "resize_columns"
+    if isinstance(count, int):
+        body = g.function(name, ("uint8", "int64", "float64"), lambda *args: _unrolled(g, *args, blocks, count, axis))
+        return lambda pixels: g.call(body, pixels, start, weights, dtype="float32")
+    extent = g.shape(count)
+    body = g.function(name, ("uint8", "int64", "float64", "int64"), lambda *args: _gathered(g, *args, axis))
+    return lambda pixels: g.call(body, pixels, start, weights, extent, dtype="float32")
+
+
+def _unrolled(g: Any, pixels: Any, start: Any, weights: Any, blocks: int, count: int, axis: int) -> Any:
+    """A slice and a product a block, for a number of outputs that the file fixes."""
+    if axis == 3:
+        weights = g.node("Transpose", weights, perm=[0, 2, 1])
+    high = g.node("Floor", weights * (1 / 256) + 0.5)
+    low = weights - high * 256.0
+    taps = g.constant([1 if axis == 3 else 2], "int64")
+    bound = g.node("Max", *(g.node("ReduceMax", g.node("ReduceSum", g.node("Abs", w), taps)) for w in (high, low)))
+    starts = g.split(start, blocks)
+    window = g.node("Shape", weights, start=3 - (axis - 1), end=4 - (axis - 1), dtype="int64")
+    ends = g.split(start + window, blocks)
+    where = g.constant([axis], "int64")
+
+    def products(digits: tuple[Any, ...], dtype: str) -> list[Any]:
+        """Sums of ``digits`` with the pixels, each ``[N, C, …]`` along ``axis``."""
+        sums: list[list[Any]] = [[] for _ in digits]
+        parts = [g.split(g.cast(digit, dtype), blocks) for digit in digits]
+        for block in range(blocks):
+            piece = g.cast(g.node("Slice", pixels, starts[block], ends[block], where), dtype)
+            for digit, part in zip(sums, parts, strict=True):
+                digit.append(g.node("MatMul", part[block], piece) if axis == 2 else g.node("MatMul", piece, part[block]))
+        return [g.node("Concat", *digit, axis=axis) for digit in sums]
+
+    def narrow() -> Any:
+        a, b = products((high, low), "float32")
+        carry = g.node("Floor", b * g.value(1 / 256, "float32"))
+        return g.node("Floor", (a + carry + g.value(8192, "float32")) * g.value(1 / 16384, "float32"))
+
+    def wide() -> Any:
+        (total,) = products((weights,), "float64")
+        return g.cast(g.node("Floor", (total + 2097152.0) * (1 / 4194304)), "float32")
+
+    # 255 * sum(|digit|), and the carry and rounding added to it, must stay exact. Only reductions by some hundred
+    # times per axis fail this, and take one float64 product instead.
+    rounded = g.branch(bound * 255.0 + 131072.0 < EXACT, narrow, wide, name="narrow")
+    return _finish(g, rounded, g.constant([count], "int64"), axis)
+
+
+def _gathered(g: Any, pixels: Any, start: Any, weights: Any, count: Any, axis: int) -> Any:
+    """One gather and one product, for a number of outputs that depends on the image."""
+    turned = [0, 1, 3, 2]
+    if axis == 3:
+        pixels = g.node("Transpose", pixels, perm=turned)
+    window = g.node("Squeeze", g.node("Shape", weights, start=2, end=3, dtype="int64"))
+    offsets = g.node("Range", g.constant(0, "int64"), window, g.constant(1, "int64"))
+    index = g.node("Unsqueeze", start, g.constant([1], "int64")) + offsets
+    windows = g.cast(g.node("Gather", pixels, index, axis=2), "float64")
+    total = g.node("MatMul", weights, windows)
+    rounded = g.cast(g.node("Floor", (total + 2097152.0) * (1 / 4194304)), "float32")
+    shape = g.node("Shape", pixels, dtype="int64")
+    ends = [g.node("Gather", shape, g.constant(i, "int64")) for i in ([0, 1], [3])]
+    rounded = g.node("Reshape", rounded, g.node("Concat", ends[0], g.constant([-1], "int64"), ends[1], axis=0))
+    result = _finish(g, rounded, count, 2)
+    return g.node("Transpose", result, perm=turned) if axis == 3 else result
+
+
+def _finish(g: Any, rounded: Any, count: Any, axis: int) -> Any:
+    """Clips to the pixel range and drops the outputs that fill up the last block."""
+    zero = g.constant([0], "int64")
+    rounded = g.node("Clip", rounded, g.value(0, "float32"), g.value(255, "float32"))
+    return g.node("Slice", rounded, zero, count, g.constant([axis], "int64"))

@@ -1,0 +1,106 @@
+"""Filters, windows and integer weights of Pillow's 8-bit resampler.
+
+The formulas are written once, as plain Python over an array namespace ``xp``. Here ``xp`` is NumPy; the torch,
+TorchScript and ONNX backends run *the same source* over their own arrays (see :mod:`.arrays`), so no backend can
+drift from another.
+
+Source of the rules: Pillow's ``src/libImaging/Resample.c`` (``precompute_coeffs``, ``normalize_coeffs_8bpc``,
+``bicubic_filter`` and its siblings) and, for nearest, ``Geometry.c`` (``ImagingScaleAffine``).
+
+Weights come as *blocks*: neighbouring outputs share one window of the input, so that a pass is a few small matrix
+products instead of a gather per tap. A weight is an integer of 22 fractional bits, and a pass gives
+``clip((sum(weight * pixel) + 2**21) >> 22, 0, 255)``, rounded to uint8 between the passes.
+"""
+
+from __future__ import annotations
+
+import math
+
+from .arrays import numpy as xp
+
+PRECISION_BITS = 22
+"""Fractional bits of a weight: Resample.c, ``PRECISION_BITS = 32 - 8 - 2``."""
+
+SUPPORT = {"nearest": 0.5, "box": 0.5, "bilinear": 1.0, "hamming": 1.0, "bicubic": 2.0, "lanczos": 3.0}
+"""Half width of each filter in output pixels."""
+
+
+def block_size(count: int) -> int:
+    """Outputs that share one input window; it changes no value. 16 is fastest; more keeps an ONNX file small."""
+    return 16 * ((count + 511) // 512)
+
+
+def window_size(n_in: int, n_out: int, support: float, block: int) -> int:
+    """Input samples that cover every window of ``block`` neighbouring outputs."""
+    # In integers: a float of a size would become a symbol that torch.compile cannot always bound.
+    covered = ((block - 1) * n_in + int(2.0 * support) * max(n_in, n_out)) // n_out
+    return min(n_in, covered + 2)
+
+
+def block_weights(n_in: int, n_out: int, offset: int, count: int, filter: str, support: float):
+    """Weights of outputs ``offset … offset + count`` of a resize from ``n_in`` to ``n_out`` samples.
+
+    Outputs before 0 or from ``n_out`` on get weights of zero: a crop that is larger than the image pads with 0.
+
+    Returns:
+        ``start``, float64 ``[blocks]``: the first input sample of each block's window, and ``weights``, float64
+        ``[blocks, block, window]`` holding integers. The last block may hold outputs past ``count``.
+    """
+    block = block_size(count)
+    window = window_size(n_in, n_out, support, block)
+    blocks = (count + block - 1) // block
+    zero, end = xp.scalar(0), xp.scalar(n_in)
+    scale = end / xp.scalar(n_out)
+    stretch = xp.maximum(scale, xp.scalar(1))
+    wanted = xp.reshape(xp.arange(blocks * block), [blocks, block, 1]) + xp.scalar(offset)
+    output = xp.clip(wanted, zero, xp.scalar(n_out - 1))
+    center = (output + 0.5) * scale
+    if filter == "nearest":
+        low = xp.reshape(nearest_index(n_in, n_out, xp.reshape(output, [-1])), [blocks, block, 1])
+        high = low + 1.0
+    else:
+        low = xp.floor(xp.clip(center - stretch * support + 0.5, zero, end))
+        high = xp.floor(xp.clip(center + stretch * support + 0.5, zero, end))
+    start = xp.clip(xp.first(low), zero, xp.scalar(n_in - window))
+    source = start + xp.reshape(xp.arange(window), [1, 1, window])
+    inside = (source >= low) & (source < high) & (wanted == output)
+    # Resample.c multiplies by the reciprocal; a division would round differently.
+    weights = xp.where(inside, filter_value((source - center + 0.5) * (1.0 / stretch), filter), 0.0)
+    total = xp.running_total(weights)
+    scaled = weights / xp.where(total == 0.0, 1.0, total) * 4194304.0
+    return xp.reshape(start, [-1]), xp.trunc(xp.where(scaled < 0.0, scaled - 0.5, scaled + 0.5))
+
+
+def nearest_index(n_in: int, n_out: int, output):
+    """Input sample of each ``output`` under Pillow's NEAREST, which *adds up* the step instead of multiplying."""
+    outputs = xp.arange(n_out)
+    steps = outputs * 0.0 + xp.scalar(n_in) / xp.scalar(n_out)
+    position = xp.cumsum(xp.where(outputs == 0.0, steps * 0.5, steps))
+    return xp.take(xp.floor(position), output)
+
+
+def filter_value(x, filter: str):
+    """The filter at distance ``x`` (float64, any shape)."""
+    if filter == "nearest":
+        return x * 0.0 + 1.0
+    if filter == "box":  # half open: the one filter that is not even
+        return xp.where((x > -0.5) & (x <= 0.5), x * 0.0 + 1.0, 0.0)
+    x = xp.abs(x)
+    if filter == "bilinear":
+        return xp.where(x < 1.0, 1.0 - x, 0.0)
+    if filter == "hamming":
+        pi_x = x * math.pi
+        # Resample.c writes 0.54f and 0.46f: these are the float32 values.
+        value = xp.sin(pi_x) / xp.where(x == 0.0, 1.0, pi_x) * (0.5400000214576721 + 0.46000000834465027 * xp.cos(pi_x))
+        return xp.where(x == 0.0, 1.0, xp.where(x < 1.0, value, 0.0))
+    if filter == "bicubic":
+        near = (1.5 * x - 2.5) * x * x + 1.0
+        far = (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5
+        return xp.where(x < 1.0, near, xp.where(x < 2.0, far, 0.0))
+    return xp.where(x < 3.0, sinc(x) * sinc(x / 3.0), 0.0)
+
+
+def sinc(x):
+    """``sin(pi x) / (pi x)``, 1 at 0."""
+    pi_x = x * math.pi
+    return xp.where(x == 0.0, 1.0, xp.sin(pi_x) / xp.where(x == 0.0, 1.0, pi_x))
