@@ -1,0 +1,73 @@
+"""Exports image preprocessing: ``trace`` a config, then ``to_onnx``, ``to_torchscript`` or ``to_module``."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from runtime.plan import Plan
+
+__all__ = ["to_module", "to_onnx", "to_torchscript", "trace", "verify"]
+
+
+def _check_siblings() -> None:
+    """``models`` and ``runtime`` are common names: a user's own ``models.py`` would hide ours."""
+    here = Path(__file__).parent.parent
+    for name in ("models", "runtime"):
+        spec = importlib.util.find_spec(name)
+        places = [*(spec.submodule_search_locations or [spec.origin or "built in"])] if spec else []
+        expected = here / name
+        if not any(Path(place) == expected for place in places):
+            raise ImportError(
+                f"export-preprocessor needs its package {name!r} at {expected}, but Python finds"
+                f" {places[0] if places else 'none'}: rename yours, or run from another folder"
+            )
+
+
+_check_siblings()
+
+# After the check, which explains a hidden sibling.
+from .trace import trace  # noqa: E402
+from .verify import verify  # noqa: E402
+
+
+def to_module(plan: Plan) -> nn.Module:
+    """``plan`` as a module: uint8 ``[N, H, W, 3]`` or ``[N, 3, H, W]`` to a dict of tensors.
+
+    It runs eagerly, under ``torch.compile(module, fullgraph=True)`` and in ``torch.jit.script``.
+
+    Raises:
+        BackendUnavailable: torch is not installed.
+    """
+    _need("torch")
+    from runtime.backends.torch import Preprocess
+
+    return Preprocess(plan).eval()
+
+
+def to_onnx(plan: Plan, path: str | os.PathLike[str], model: Any = None, *, opset: int | None = None) -> None:
+    """See :func:`exporter.onnx.to_onnx`."""
+    _need("onnx")
+    from . import onnx as exporting
+
+    exporting.to_onnx(plan, path, model, opset=opset)
+
+
+def to_torchscript(plan: Plan, path: str | os.PathLike[str]) -> None:
+    """See :func:`exporter.torchscript.to_torchscript`."""
+    _need("torch")
+    from . import torchscript
+
+    torchscript.to_torchscript(plan, path)
+
+
+def _need(package: str) -> None:
+    from runtime.errors import BackendUnavailable
+
+    if importlib.util.find_spec(package) is None:
+        raise BackendUnavailable(f"this export needs {package}: pip install 'export-preprocessor[export]'")

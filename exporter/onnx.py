@@ -1,10 +1,16 @@
-"""A Plan as an ONNX model."""
+"""A Plan as an ONNX model and as a file."""
 
 from __future__ import annotations
 
-import onnx
+import os
+from typing import Any
 
+import onnx
+from onnx import helper
+
+from runtime import artifact
 from runtime.arrays.onnx import Formulas, Image
+from runtime.errors import ArtifactError
 from runtime.lowering import Resample, lower
 from runtime.ops import center_crop_onnx, flip_channels_onnx, pad_onnx, resize_onnx, table_onnx
 from runtime.ops.center_crop import CenterCrop
@@ -13,7 +19,9 @@ from runtime.ops.pad import Pad
 from runtime.ops.table import Table
 from runtime.plan import Plan
 
-from .graph import Graph
+from .graph import DOMAIN, Graph
+
+__all__ = ["DOMAIN", "IR_VERSION", "OPSET", "OPSETS", "build", "to_onnx"]
 
 LOWERINGS = {
     Resample: ("resize", resize_onnx.lower),
@@ -23,36 +31,66 @@ LOWERINGS = {
     FlipChannels: ("flip_channels", flip_channels_onnx.lower),
 }
 
-OPSET, OPSETS = 18, range(18, 24)
+OPSET = 18
+OPSETS = range(18, min(onnx.defs.onnx_opset_version(), 24) + 1)
 IR_VERSION = 8
 """The oldest that has local functions, so that old runtimes read the file."""
 
 
-def build(plan: Plan, opset: int = OPSET, prefix: str = "") -> onnx.ModelProto:
+def build(plan: Plan, opset: int = OPSET, prefix: str = "", output: str = "pixel_values") -> onnx.ModelProto:
     """The preprocessing graph: uint8 ``images`` ``[batch, height, width, 3]`` to the Plan's outputs.
 
     Args:
         plan: what to lower.
         opset: of the default domain, one of :data:`OPSETS`.
         prefix: of every name inside the graph, so that a model can be joined to it.
+        output: the name of the tensor that the Plan calls ``pixel_values``.
+
+    Raises:
+        ArtifactError: an opset that is not supported.
     """
+    if opset not in OPSETS:
+        raise ArtifactError(f"opset: expected {OPSETS[0]} to {OPSETS[-1]}, got {opset}")
     g = Graph(prefix)
     channels_last = plan.layout == "NHWC"
     shape = ["batch", "height", "width", 3] if channels_last else ["batch", 3, "height", "width"]
-    images = g.input("images", "uint8", shape)
-    pixels = images
+    images = pixels = g.input("images", "uint8", shape)
     with g.scope("images"):
         height, width = (g.size(images, axis) for axis in ((1, 2) if channels_last else (2, 3)))
         if channels_last:
             pixels = g.node("Transpose", images, perm=[0, 3, 1, 2], name="channels_first")
-    image, formulas = Image(pixels, height, width), Formulas(g)
-    for kernel in lower(plan.steps):
+    image, formulas, kernels = Image(pixels, height, width), Formulas(g), lower(plan.steps)
+    for kernel in kernels:
         name, lowering = LOWERINGS[type(kernel)]
         with g.scope(name):
             image = lowering(g, formulas, kernel, image)
     pixels = image.pixels
-    if not any(isinstance(kernel, Table) for kernel in lower(plan.steps)):
+    if not any(isinstance(kernel, Table) for kernel in kernels):
         pixels = g.cast(pixels, "uint8")
-    sizes = [size if isinstance(size, int) else f"output_{n}" for n, size in (("height", image.height), ("width", image.width))]
-    g.output(pixels, "pixel_values", ["batch", 3, *sizes])
+    sizes = (("output_height", image.height), ("output_width", image.width))
+    g.output(pixels, output, ["batch", 3, *(size if isinstance(size, int) else name for name, size in sizes)])
     return g.build(opset, IR_VERSION, "preprocessing")
+
+
+def to_onnx(plan: Plan, path: str | os.PathLike[str], model: Any = None, *, opset: int | None = None) -> None:
+    """Writes ``plan`` as one ONNX file, which any onnxruntime runs without this package.
+
+    Args:
+        plan: of :func:`exporter.trace`.
+        path: the file; written whole or not at all.
+        model: the path of an ONNX model to put behind the preprocessing: image in, the model's outputs out.
+        opset: 18 by default, or the model's.
+
+    Raises:
+        ArtifactError: the file cannot be written, or the model does not fit.
+    """
+    if model is None:
+        proto = build(plan, OPSET if opset is None else opset)
+    else:
+        from .fuse import fuse
+
+        proto = fuse(plan, model, opset)
+    props = {entry.key: entry.value for entry in proto.metadata_props}
+    helper.set_model_props(proto, {**props, artifact.PLAN_KEY: plan.to_json()})
+    with artifact.atomic(path) as temporary:
+        temporary.write_bytes(proto.SerializeToString())

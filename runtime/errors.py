@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class PreprocessorError(Exception):
@@ -32,7 +33,15 @@ class UnsupportedConfig(PreprocessorError):
 
 
 class ParityError(PreprocessorError):
-    """A backend or artifact whose values differ from the reference's."""
+    """A backend or artifact whose values differ from the reference's.
+
+    Attributes:
+        rows: what was compared, one row a backend and size (``exporter.verify.Row``).
+    """
+
+    def __init__(self, message: str, rows: Sequence[Any] = ()) -> None:
+        self.rows = tuple(rows)
+        super().__init__(message)
 
 
 class ArtifactError(PreprocessorError):

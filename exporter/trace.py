@@ -1,0 +1,66 @@
+"""A config to a Plan."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from models.config import find_family, to_steps
+from models.sources import find, labels
+from runtime.errors import UnsupportedConfig
+from runtime.ops import Cast
+from runtime.plan import REFERENCES, Plan
+
+HUB_OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "subfolder")
+
+
+def trace(
+    source: str | os.PathLike[str],
+    *,
+    reference: str = "pillow",
+    type: str | None = None,
+    layout: str = "NHWC",
+    dtype: str = "float32",
+    strict: bool = False,
+    **overrides: Any,
+) -> Plan:
+    """Reads a processor's config and says what it does.
+
+    Args:
+        source: a preset's name, a folder with a ``preprocessor_config.json``, such a file, or a hub id.
+        reference: whose pixels to give: ``pillow13``, ``pillow12.2`` (12.2 and 12.3), ``pillow12.1`` (every older
+            one), or ``pillow``: that of the installed Pillow. The Plan records which.
+        type: the processor's name, such as ``ViT``, where the config does not say or says it wrong.
+        layout: of the artifact's input: ``NHWC`` or ``NCHW``.
+        dtype: of ``pixel_values``: ``float32``, or ``float16`` rounded from it.
+        strict: refuse keys that the reference class does not read, instead of warning.
+        overrides: config keys, such as ``size={"height": 384, "width": 384}``; and for hub ids ``revision``,
+            ``token``, ``cache_dir``, ``local_files_only`` and ``subfolder``.
+
+    Raises:
+        UnsupportedConfig: with every problem at once.
+    """
+    hub = {key: overrides.pop(key) for key in HUB_OPTIONS if key in overrides}
+    if reference == "pillow":
+        reference = installed_pillow()
+    if reference not in REFERENCES:
+        raise UnsupportedConfig(f"reference: expected pillow, {', '.join(REFERENCES)}; got {reference!r}")
+    found = find(os.fspath(source), **hub)
+    family = find_family(found.config, found.model_config, type)
+    steps = to_steps(family, found.config, overrides, reference, strict)
+    try:
+        if dtype != "float32":
+            steps = (*steps, Cast(dtype))
+        return Plan(steps, reference, family.name, found.name, layout, labels=labels(found.model_config))
+    except ValueError as error:
+        raise UnsupportedConfig(str(error)) from error
+
+
+def installed_pillow() -> str:
+    """The name of the installed Pillow's order of passes."""
+    import PIL
+
+    major, minor = (int(part) for part in PIL.__version__.split(".")[:2])
+    if (major, minor) >= (13, 0):
+        return "pillow13"
+    return "pillow12.2" if (major, minor) >= (12, 2) else "pillow12.1"

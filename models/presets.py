@@ -1,0 +1,65 @@
+"""Bundled presets: the numbers of public checkpoints' own configs, so that they export offline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .families import BICUBIC, BILINEAR, CLIP, HALF, IMAGENET, NEAREST
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One checkpoint's preprocessing.
+
+    Attributes:
+        name: the last part of the checkpoint's id.
+        checkpoint: its id on the hub.
+        config: what its ``preprocessor_config.json`` says, beside the class's defaults.
+    """
+
+    name: str
+    checkpoint: str
+    config: Mapping[str, Any]
+
+
+def _preset(checkpoint: str, family: str, **config: Any) -> Preset:
+    name = checkpoint.rpartition("/")[2]
+    return Preset(name, checkpoint, {"image_processor_type": f"{family}ImageProcessor", **config})
+
+
+_PRESETS = (
+    _preset("microsoft/beit-base-patch16-224", "Beit", size=224, resample=BILINEAR, **HALF, do_center_crop=False),
+    _preset("Salesforce/blip-image-captioning-base", "Blip", size=384, resample=BICUBIC, **CLIP),
+    _preset("Salesforce/blip-vqa-base", "Blip", size=384, resample=BICUBIC, **CLIP),
+    _preset("facebook/chameleon-7b", "Chameleon"),
+    _preset("OFA-Sys/chinese-clip-vit-base-patch16", "ChineseCLIP", size={"height": 224, "width": 224}, crop_size=224,
+            do_center_crop=False, resample=BICUBIC, **CLIP),
+    _preset("openai/clip-vit-base-patch16", "CLIP", size=224, crop_size=224, resample=BICUBIC, **CLIP),
+    _preset("openai/clip-vit-base-patch32", "CLIP", size=224, crop_size=224, resample=BICUBIC, **CLIP),
+    _preset("openai/clip-vit-large-patch14", "CLIP", size=224, crop_size=224, resample=BICUBIC, **CLIP),
+    _preset("openai/clip-vit-large-patch14-336", "CLIP", size=336, crop_size=336, resample=BICUBIC, **CLIP),
+    _preset("facebook/convnext-tiny-224", "ConvNext", size=224, crop_pct=0.875, resample=BICUBIC, **IMAGENET),
+    _preset("facebook/convnext-base-384", "ConvNext", size=384, crop_pct=1.0, resample=BICUBIC, **IMAGENET),
+    _preset("facebook/deit-base-distilled-patch16-224", "DeiT", size=256, crop_size=224, resample=BICUBIC, **IMAGENET),
+    _preset("facebook/dinov2-base", "Bit", size={"shortest_edge": 256}, crop_size=224, resample=BICUBIC, **IMAGENET),
+    _preset("google/efficientnet-b0", "EfficientNet", size=224, crop_size=289, do_center_crop=False, resample=NEAREST,
+            image_mean=[0.485, 0.456, 0.406], image_std=[0.47853944, 0.4732864, 0.47434163], include_top=True),
+    _preset("google/mobilenet_v1_1.0_224", "MobileNetV1", size={"shortest_edge": 256}, crop_size=224, **HALF,
+            resample=BILINEAR),
+    _preset("google/mobilenet_v2_1.0_224", "MobileNetV2", size={"shortest_edge": 256}, crop_size=224, **HALF,
+            resample=BILINEAR),
+    _preset("google/owlvit-base-patch32", "OwlViT", size=768, crop_size=768, do_center_crop=False, resample=BICUBIC,
+            **CLIP),
+    _preset("microsoft/resnet-50", "ConvNext", size=224, crop_pct=0.875, resample=BICUBIC, **IMAGENET),
+    _preset("google/siglip-base-patch16-224", "Siglip", size={"height": 224, "width": 224}, resample=BICUBIC, **HALF),
+    _preset("google/siglip-so400m-patch14-384", "Siglip", size={"height": 384, "width": 384}, resample=BICUBIC, **HALF),
+    _preset("microsoft/swin-tiny-patch4-window7-224", "ViT", size=224, resample=BICUBIC, **IMAGENET),
+    _preset("google/vit-base-patch16-224", "ViT", size=224, resample=BILINEAR, **HALF),
+    _preset("google/vit-base-patch16-384", "ViT", size=384, resample=BILINEAR, **HALF),
+    _preset("google/vit-large-patch16-224", "ViT", size=224, resample=BILINEAR, **HALF),
+)  # fmt: skip
+
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in _PRESETS}
+"""By name."""
