@@ -49,7 +49,8 @@ def fuse(plan: Plan, model: str | os.PathLike[str], opset: int | None = None) ->
         list(pre.graph.input),
         list(proto.graph.output),
         [*pre.graph.initializer, *proto.graph.initializer],
-        value_info=list(proto.graph.value_info),
+        # The image's type stays on record: onnxruntime picks its kernels by it, and with them the rounding.
+        value_info=[*proto.graph.value_info, target],
         sparse_initializer=list(proto.graph.sparse_initializer),
     )
     batch = target.type.tensor_type.shape.dim[0]
@@ -77,18 +78,12 @@ def model_part(fused: onnx.ModelProto) -> onnx.ModelProto:
     nodes = list(fused.graph.node)
     first = next(i for i, node in enumerate(nodes) if boundary in node.output)
     initializers = [t for t in fused.graph.initializer if not t.name.startswith(f"{PREFIX}/")]
-    dtype = TensorProto.FLOAT16 if _plan_dtype(artifact_plan(fused)) == "float16" else TensorProto.FLOAT
-    image = helper.make_tensor_value_info(boundary, dtype, None)
+    image = next(value for value in fused.graph.value_info if value.name == boundary)
     graph = helper.make_graph(nodes[first + 1 :], "model", [image], list(fused.graph.output), initializers)
     functions = [f for f in fused.functions if f.domain != exporting.DOMAIN]
     return helper.make_model(
         graph, functions=functions, opset_imports=list(fused.opset_import), ir_version=fused.ir_version
     )
-
-
-def artifact_plan(model: onnx.ModelProto) -> Plan:
-    """The Plan in a model's metadata."""
-    return Plan.from_json(next(e.value for e in model.metadata_props if e.key == artifact.PLAN_KEY))
 
 
 def _load(path: Path) -> onnx.ModelProto:

@@ -34,8 +34,6 @@ _PRESETS = (
     _preset("Salesforce/blip-image-captioning-base", "Blip", size=384, resample=BICUBIC, **CLIP),
     _preset("Salesforce/blip-vqa-base", "Blip", size=384, resample=BICUBIC, **CLIP),
     _preset("facebook/chameleon-7b", "Chameleon"),
-    _preset("OFA-Sys/chinese-clip-vit-base-patch16", "ChineseCLIP", size={"height": 224, "width": 224}, crop_size=224,
-            do_center_crop=False, resample=BICUBIC, **CLIP),
     _preset("openai/clip-vit-base-patch16", "CLIP", size=224, crop_size=224, resample=BICUBIC, **CLIP),
     _preset("openai/clip-vit-base-patch32", "CLIP", size=224, crop_size=224, resample=BICUBIC, **CLIP),
     _preset("openai/clip-vit-large-patch14", "CLIP", size=224, crop_size=224, resample=BICUBIC, **CLIP),

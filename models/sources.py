@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import urllib.parse
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +22,8 @@ LARGEST = 4 * 2**20
 """Bytes of a config file that are read; with a model's labels one has some hundred thousand."""
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+NO_HUB_SUFFIXES = {".json", ".onnx", ".pt"}
+"""A missing file of these kinds is a missing file."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ def find(source: str, **hub: Any) -> Source:
         if path.name == PROCESSOR:
             config = _nested(config) or config
         return Source(source, config, _beside(path))
-    if HUB_ID.fullmatch(source) and path.suffix != ".json":
+    if HUB_ID.fullmatch(source) and path.suffix not in NO_HUB_SUFFIXES:
         return _hub(source, **hub)
     raise UnsupportedConfig(
         f"{source}: no preset, folder or file of this name{nearest(source, list(PRESETS))}; `export-preprocessor presets`"
@@ -81,34 +86,49 @@ def _beside(path: Path) -> Mapping[str, Any]:
     return read_json(model) if path.name != MODEL and model.is_file() else {}
 
 
-def _hub(name: str, subfolder: str | None = None, **options: Any) -> Source:
-    """The same files from the hub or its cache."""
+def _hub(name: str, subfolder: str | None = None, local_files_only: bool = False, **options: Any) -> Source:
+    """The same files from the hub, or from its cache alone where there is no network."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError
 
+    offline = local_files_only or not _hub_reachable()
     found: dict[str, Path] = {}
-    missing: Exception | None = None
+    reason = "it is not in the local cache, and the hub is not reached" if offline else "it holds none"
     for file in (PROCESSOR, PREPROCESSOR, MODEL):
         try:
-            found[file] = Path(hf_hub_download(name, file, subfolder=subfolder, **options))
-        except LocalEntryNotFoundError as error:  # offline, and not in the cache
-            missing = error
-        except EntryNotFoundError:
+            found[file] = Path(hf_hub_download(name, file, subfolder=subfolder, local_files_only=offline, **options))
+        except EntryNotFoundError:  # also what a file missing from the cache raises
             continue
-        # The client raises about anything without a network: OSError, its own and its HTTP library's errors.
+        # A private, gated or misspelt repository, a lost connection: the client and its HTTP library each have theirs.
         except Exception as error:
-            missing = error
+            reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
             break
     model_config = read_json(found[MODEL]) if MODEL in found else {}
     if PROCESSOR in found and (nested := _nested(read_json(found[PROCESSOR]))) is not None:
         return Source(name, nested, model_config)
     if PREPROCESSOR in found:
         return Source(name, read_json(found[PREPROCESSOR]), model_config)
-    reason = f": {str(missing).strip().splitlines()[0][:160]}" if missing is not None and str(missing).strip() else ""
     raise UnsupportedConfig(
-        f"{name}: no such preset or folder, and no {PREPROCESSOR} from the hub{reason}"
+        f"{name}: no such preset or folder, and no {PREPROCESSOR} of a hub repository: {reason}"
         f"{nearest(name.rpartition('/')[2], list(PRESETS))}"
     )
+
+
+def _hub_reachable() -> bool:
+    """Whether the hub's host answers: without this the client retries for half a minute."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    address = urllib.parse.urlsplit(constants.ENDPOINT)
+    if urllib.request.getproxies().get(address.scheme):
+        return True  # the proxy knows the way
+    try:
+        port = address.port or (443 if address.scheme == "https" else 80)
+        socket.create_connection((address.hostname or "", port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 def read_json(path: Path) -> dict[str, Any]:
