@@ -82,7 +82,9 @@ def build_parser() -> Parser:
     parser.add_argument("--version", action="version", version=_version())
     commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
 
-    def command(name: str, run: Callable[[argparse.Namespace], int], text: str, example: str) -> argparse.ArgumentParser:
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], text: str, example: str
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(
             name, parents=[common], help=text, description=text, epilog=f"Example: export-preprocessor {example}"
         )
@@ -204,7 +206,9 @@ def _export(options: argparse.Namespace) -> int:
     path = Path(options.output)
     kind = options.format or FORMATS.get(path.suffix)
     if kind is None or FORMATS.get(path.suffix, kind) != kind:
-        raise UnsupportedConfig(f"{path}: expected a name that ends in .onnx or .pt, got {path.suffix or 'no suffix'!r}")
+        raise UnsupportedConfig(
+            f"{path}: expected a name that ends in .onnx or .pt, got {path.suffix or 'no suffix'!r}"
+        )
     if kind != "onnx" and (options.model or options.opset):
         raise UnsupportedConfig("--model and --opset are for ONNX files: write to a name that ends in .onnx")
     plan = _trace(options)
@@ -248,7 +252,9 @@ def _with_labels(plan: Plan, path: Path) -> Plan:
 
         names = json.loads(text) if text.lstrip()[0] == "[" else labels({"id2label": read_json(path)})
     if not names or not all(isinstance(name, str) for name in names):
-        raise UnsupportedConfig(f'--labels {path}: expected a name a line, a JSON list, or {{"0": name, …}} without gaps')
+        raise UnsupportedConfig(
+            f'--labels {path}: expected a name a line, a JSON list, or {{"0": name, …}} without gaps'
+        )
     return replace(plan, labels=tuple(names))
 
 
@@ -300,9 +306,9 @@ def _run(options: argparse.Namespace) -> int:
 def _presets(options: argparse.Namespace) -> int:
     plans = {name: exporter.trace(name) for name in PRESETS}
     if options.json:
-        print(json.dumps([{"name": n, "checkpoint": PRESETS[n].checkpoint, "family": p.family} for n, p in plans.items()]))
+        print(
+            json.dumps([{"name": n, "checkpoint": PRESETS[n].checkpoint, "family": p.family} for n, p in plans.items()])
+        )
         return 0
     report.presets([(name, plan, PRESETS[name].checkpoint) for name, plan in plans.items()])
     return 0
-
-

@@ -38,7 +38,9 @@ def fuse(plan: Plan, model: str | os.PathLike[str], opset: int | None = None) ->
         try:
             proto = version_converter.convert_version(proto, wanted)
         except Exception as error:  # the converter raises RuntimeError and its own classes
-            raise ArtifactError(f"{path}: cannot be converted from opset {_opset(proto)} to {wanted}: {error}") from error
+            raise ArtifactError(
+                f"{path}: cannot be converted from opset {_opset(proto)} to {wanted}: {error}"
+            ) from error
     if any(name == "images" or name.startswith(PREFIX) for name in _names(proto.graph)):
         proto = compose.add_prefix(proto, "model/", rename_outputs=False)
     target = _image_input(proto, plan, path)
@@ -125,7 +127,7 @@ def _image_input(proto: onnx.ModelProto, plan: Plan, path: Path) -> onnx.ValueIn
     if len(inputs) != 1:
         listed = ", ".join(value.name for value in inputs) or "none"
         raise ArtifactError(f"{path}: expected a model with one input, the image; it has {listed}")
-    (target,) = inputs
+    target: onnx.ValueInfoProto = inputs[0]
     tensor = target.type.tensor_type
     found = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
     sizes = _static_size(plan)
@@ -134,7 +136,7 @@ def _image_input(proto: onnx.ModelProto, plan: Plan, path: Path) -> onnx.ValueIn
         f"{TensorProto.DataType.Name(tensor.elem_type).lower()}"
         f" [{', '.join(str(d.dim_value) if d.HasField('dim_value') else d.dim_param or '?' for d in tensor.shape.dim)}]"
     )
-    dtypes = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.UINT8: "uint8"}
+    dtypes: dict[int, str] = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.UINT8: "uint8"}
     fits = (
         dtypes.get(tensor.elem_type) == _plan_dtype(plan)
         and len(found) == 4

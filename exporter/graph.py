@@ -154,7 +154,9 @@ class Graph:
 
     def common(self, *numbers: Any) -> list[Value]:
         """The operands in one dtype: a float among int64 makes all of them float64."""
-        dtypes = {n.dtype if isinstance(n, Value) else ("float64" if isinstance(n, float) else "int64") for n in numbers}
+        dtypes = {
+            n.dtype if isinstance(n, Value) else ("float64" if isinstance(n, float) else "int64") for n in numbers
+        }
         if len(dtypes) > 1:
             of_values = {n.dtype for n in numbers if isinstance(n, Value)} - {"int64"}
             dtypes = of_values or {"float64"}
@@ -176,7 +178,9 @@ class Graph:
         if all(isinstance(s, int) for s in sizes):
             return self.constant(sizes, "int64", "shape")
         axis = self.constant([0], "int64")
-        parts = [self.node("Unsqueeze", s, axis) if isinstance(s, Value) else self.constant([s], "int64") for s in sizes]
+        parts = [
+            self.node("Unsqueeze", s, axis) if isinstance(s, Value) else self.constant([s], "int64") for s in sizes
+        ]
         return self.node("Concat", *parts, axis=0)
 
     def size(self, value: Value, axis: int) -> Value:
@@ -184,9 +188,7 @@ class Graph:
         shape = self.node("Shape", value, start=axis, end=axis + 1, dtype="int64")
         return self.node("Squeeze", shape)
 
-    def branch(
-        self, condition: Value, then: Callable[[], Value], otherwise: Callable[[], Value], name: str
-    ) -> Value:
+    def branch(self, condition: Value, then: Callable[[], Value], otherwise: Callable[[], Value], name: str) -> Value:
         """``then()`` where ``condition`` holds, else ``otherwise()``: an ``If`` node."""
         graphs, dtype = {}, ""
         for key, body in (("then_branch", then), ("else_branch", otherwise)):

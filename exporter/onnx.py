@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import onnx
@@ -23,7 +24,7 @@ from .graph import DOMAIN, Graph
 
 __all__ = ["DOMAIN", "IR_VERSION", "OPSET", "OPSETS", "build", "to_onnx"]
 
-LOWERINGS = {
+LOWERINGS: dict[type, tuple[str, Callable[[Graph, Formulas, Any, Image], Image]]] = {
     Resample: ("resize", resize_onnx.lower),
     CenterCrop: ("center_crop", center_crop_onnx.lower),
     Table: ("normalize", table_onnx.lower),
@@ -53,7 +54,7 @@ def build(plan: Plan, opset: int = OPSET, prefix: str = "", output: str = "pixel
         raise ArtifactError(f"opset: expected {OPSETS[0]} to {OPSETS[-1]}, got {opset}")
     g = Graph(prefix)
     channels_last = plan.layout == "NHWC"
-    shape = ["batch", "height", "width", 3] if channels_last else ["batch", 3, "height", "width"]
+    shape: list[int | str] = ["batch", "height", "width", 3] if channels_last else ["batch", 3, "height", "width"]
     images = pixels = g.input("images", "uint8", shape)
     with g.scope("images"):
         height, width = (g.size(images, axis) for axis in ((1, 2) if channels_last else (2, 3)))

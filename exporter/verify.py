@@ -13,8 +13,7 @@ import numpy as np
 from runtime import artifact
 from runtime.errors import ArtifactError, InputError, ParityError
 from runtime.image import to_rgb
-from runtime.lowering import lower
-from runtime.ops import ConvertRGB
+from runtime.ops import CenterCrop, ConvertRGB, Pad, Resize
 from runtime.plan import Plan
 from runtime.preprocessor import Preprocessor
 
@@ -42,13 +41,12 @@ class Row:
 def sizes(plan: Plan) -> tuple[tuple[int, int], ...]:
     """The (height, width) that :func:`verify` tries: both orientations, square, equal to the target and one off it,
     odd, tiny, 1:20 and 20:1, larger than the rest, and 12 megapixels."""
-    kernels = lower(plan.steps)
     height, width = 224, 224
-    for kernel in kernels:
-        for step in (getattr(kernel, "crop", None), getattr(getattr(kernel, "resize", None), "size", None), kernel):
-            if (found := (getattr(step, "height", None), getattr(step, "width", None))) != (None, None):
-                height, width = found
-                break
+    for step in plan.steps:
+        if isinstance(step, Resize) and step.size.height is not None and step.size.width is not None:
+            height, width = step.size.height, step.size.width
+        elif isinstance(step, (CenterCrop, Pad)):
+            height, width = step.height, step.width
     around = ((height, width), (height + 1, max(width - 1, 1)), (max(height - 1, 1), width + 1))
     others = ((480, 640), (640, 480), (300, 200), (97, 131), (31, 33), (1, 1), (2, 5), (40, 800), (800, 40))
     return tuple(dict.fromkeys((*others, *around, (1080, 1920), (3000, 4000))))
@@ -86,13 +84,15 @@ def verify(
     for number, (name, case) in enumerate(cases):
         if progress is not None:
             progress(number, len(cases), name)
-        batch = (generator.integers(0, 256, (1, *case, 3), np.uint8) if isinstance(case, tuple) else case[None])
+        batch = generator.integers(0, 256, (1, *case, 3), np.uint8) if isinstance(case, tuple) else case[None]
         expected = _outputs(reference, batch)
         rows += [_compare(p.backend, name, expected, _outputs(p._run.run, batch)) for p in ours]
     bad = [row for row in rows if row.differing]
     if bad:
         first = bad[0]
-        values = f"{first.differing} of {first.values} values differ" if first.differing > 0 else "the results' form differs"
+        values = (
+            f"{first.differing} of {first.values} values differ" if first.differing > 0 else "the results' form differs"
+        )
         raise ParityError(
             f"{path}: backend {first.backend} differs from the reference at {first.image}: {values}"
             + (f" (and at {len(bad) - 1} more)" if bad[1:] else ""),

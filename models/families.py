@@ -58,7 +58,7 @@ class Family:
         return (*SHARED_KEYS, *self.own_keys)
 
 
-def _defaults(size: Mapping[str, int], crop: int | None = None, **more: Any) -> Config:
+def _defaults(size: Mapping[str, int], crop: int | None = None, /, **more: Any) -> Config:
     """A class that resizes, rescales by 1/255 and normalizes, and crops where ``crop`` is given."""
     cropping = {"do_center_crop": True, "crop_size": {"height": crop, "width": crop}} if crop else {}
     steps = {"do_resize": True, "do_rescale": True, "do_normalize": True, "rescale_factor": 1 / 255}

@@ -52,14 +52,13 @@ def find(source: str, **hub: Any) -> Source:
         return _folder(path)
     if path.is_file():
         config = read_json(path)
-        if path.name == PROCESSOR:
-            config = _nested(config) or config
-        return Source(source, config, _beside(path))
+        nested = _nested(config) if path.name == PROCESSOR else None
+        return Source(source, nested or config, _beside(path))
     if HUB_ID.fullmatch(source) and path.suffix not in NO_HUB_SUFFIXES:
         return _hub(source, **hub)
     raise UnsupportedConfig(
-        f"{source}: no preset, folder or file of this name{nearest(source, list(PRESETS))}; `export-preprocessor presets`"
-        " lists the presets, and hub ids look like google/vit-base-patch16-224"
+        f"{source}: no preset, folder or file of this name{nearest(source, list(PRESETS))};"
+        " `export-preprocessor presets` lists the presets, and hub ids look like google/vit-base-patch16-224"
     )
 
 

@@ -8,7 +8,7 @@ Sizes are (height, width). File names below are of transformers 5.23.
 
 from __future__ import annotations
 
-from typing import Tuple  # noqa: UP035  TorchScript reads the annotations and knows no ``tuple[int, int]``
+from typing import Tuple
 
 
 def pick(condition: bool, yes: int, no: int) -> int:
@@ -21,7 +21,7 @@ def pick_float(condition: bool, yes: float, no: float) -> float:
     return yes if condition else no
 
 
-def output_size(height: int, width: int, rule: str, first: int, second: int) -> Tuple[int, int]:  # noqa: UP006
+def output_size(height: int, width: int, rule: str, first: int, second: int) -> Tuple[int, int]:
     """The size that ``rule`` gives; ``first`` and ``second`` are its numbers, in the order of the rule's name."""
     if rule == "shortest_edge":
         return shortest_edge(height, width, first)
@@ -32,7 +32,7 @@ def output_size(height: int, width: int, rule: str, first: int, second: int) -> 
     return first, second
 
 
-def shortest_edge(height: int, width: int, edge: int) -> Tuple[int, int]:  # noqa: UP006
+def shortest_edge(height: int, width: int, edge: int) -> Tuple[int, int]:
     """The short side becomes ``edge``, the other keeps the aspect ratio, rounded down.
 
     image_transforms.py:302 has ``int(edge * long / short)``; below 2**53 the float quotient floors to ``//``.
@@ -41,7 +41,7 @@ def shortest_edge(height: int, width: int, edge: int) -> Tuple[int, int]:  # noq
     return edge * height // short, edge * width // short
 
 
-def shortest_longest_edge(height: int, width: int, edge: int, longest: int) -> Tuple[int, int]:  # noqa: UP006
+def shortest_longest_edge(height: int, width: int, edge: int, longest: int) -> Tuple[int, int]:
     """The short side becomes ``edge`` unless the long one would pass ``longest`` (image_transforms.py:209)."""
     short = min(height, width)
     long = max(height, width)
@@ -53,7 +53,7 @@ def shortest_longest_edge(height: int, width: int, edge: int, longest: int) -> T
     return pick(short == edge, height, new_height), pick(short == edge, width, new_width)
 
 
-def max_height_width(height: int, width: int, max_height: int, max_width: int) -> Tuple[int, int]:  # noqa: UP006
+def max_height_width(height: int, width: int, max_height: int, max_width: int) -> Tuple[int, int]:
     """The largest size of the same aspect ratio inside a box (image_utils.py:382), float rounding included."""
     scale = min(max_height / height, max_width / width)
     return int(height * scale), int(width * scale)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -60,8 +60,10 @@ def to_rgb(images: Any, convert: bool) -> list[Array]:
 
 
 def _open(source: Any) -> Array:
-    """A file or encoded bytes: upright by its EXIF tag, then RGB, alpha dropped (image_utils.py:474, ``load_image``)."""
-    Image, ImageOps = _pillow()
+    """A file or encoded bytes: upright by its EXIF tag, then RGB, alpha dropped (image_utils.py:474)."""
+    _need_pillow()
+    from PIL import Image, ImageOps
+
     try:
         with Image.open(source) as image:
             _check_pixels(image.width, image.height)
@@ -125,9 +127,6 @@ def _check_pixels(width: int, height: int) -> None:
         raise InputError(f"expected at most {MAX_PIXELS} pixels, got {height}x{width}")
 
 
-def _pillow() -> Sequence[Any]:
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise BackendUnavailable("reading image files needs Pillow: pip install pillow") from error
-    return Image, ImageOps
+def _need_pillow() -> None:
+    if importlib.util.find_spec("PIL") is None:
+        raise BackendUnavailable("reading image files needs Pillow: pip install pillow")

@@ -68,7 +68,9 @@ class Preprocessor:
 
     def _open(self, scripted: bool) -> Backend:
         if self._device is not None and self.backend in ("onnx", "pil"):
-            raise BackendUnavailable(f"backend {self.backend!r} runs on the CPU only: leave out device={self._device!r}")
+            raise BackendUnavailable(
+                f"backend {self.backend!r} runs on the CPU only: leave out device={self._device!r}"
+            )
         if self._fused and self.backend != "onnx":
             raise BackendUnavailable(f"a file with a model in it needs backend 'onnx', not {self.backend!r}")
         if self.backend == "pil":
@@ -124,7 +126,9 @@ class Preprocessor:
             groups.setdefault(array.shape, []).append(i)
         results: list[dict[str, Any]] = [{} for _ in arrays]
         for members in groups.values():
-            batch = np.ascontiguousarray(arrays[members[0]][None] if len(members) == 1 else np.stack([arrays[i] for i in members]))
+            batch = np.ascontiguousarray(
+                arrays[members[0]][None] if len(members) == 1 else np.stack([arrays[i] for i in members])
+            )
             output = self._run.run(batch)
             if len(groups) == 1:
                 return _convert({name: output[name] for name in self.output_names}, return_tensors)
@@ -156,7 +160,9 @@ def _stack(results: list[dict[str, Any]], names: tuple[str, ...], return_tensors
                 " pass images of one size, or return_tensors=None for a list"
             )
     if return_tensors is None:
-        return Features({k: [v if isinstance(v, np.ndarray) else v.cpu().numpy() for v in c] for k, c in columns.items()})
+        return Features(
+            {k: [v if isinstance(v, np.ndarray) else v.cpu().numpy() for v in c] for k, c in columns.items()}
+        )
     stacked: dict[str, Any] = {}
     for name, values in columns.items():
         if isinstance(values[0], np.ndarray):

@@ -15,6 +15,7 @@ products instead of a gather per tap. A weight is an integer of 22 fractional bi
 from __future__ import annotations
 
 import math
+from typing import Tuple
 
 from .arrays import numpy as xp
 
@@ -37,7 +38,9 @@ def window_size(n_in: int, n_out: int, support: float, block: int) -> int:
     return min(n_in, covered + 2)
 
 
-def block_weights(n_in: int, n_out: int, offset: int, count: int, filter: str, support: float):
+def block_weights(
+    n_in: int, n_out: int, offset: int, count: int, filter: str, support: float
+) -> Tuple[xp.Array, xp.Array]:
     """Weights of outputs ``offset … offset + count`` of a resize from ``n_in`` to ``n_out`` samples.
 
     Outputs before 0 or from ``n_out`` on get weights of zero: a crop that is larger than the image pads with 0.
@@ -71,7 +74,7 @@ def block_weights(n_in: int, n_out: int, offset: int, count: int, filter: str, s
     return xp.reshape(start, [-1]), xp.trunc(xp.where(scaled < 0.0, scaled - 0.5, scaled + 0.5))
 
 
-def nearest_index(n_in: int, n_out: int, output):
+def nearest_index(n_in: int, n_out: int, output: xp.Array) -> xp.Array:
     """Input sample of each ``output`` under Pillow's NEAREST, which *adds up* the step instead of multiplying."""
     outputs = xp.arange(n_out)
     steps = outputs * 0.0 + xp.scalar(n_in) / xp.scalar(n_out)
@@ -79,7 +82,7 @@ def nearest_index(n_in: int, n_out: int, output):
     return xp.take(xp.floor(position), output)
 
 
-def filter_value(x, filter: str):
+def filter_value(x: xp.Array, filter: str) -> xp.Array:
     """The filter at distance ``x`` (float64, any shape)."""
     if filter == "nearest":
         return x * 0.0 + 1.0
@@ -100,7 +103,7 @@ def filter_value(x, filter: str):
     return xp.where(x < 3.0, sinc(x) * sinc(x / 3.0), 0.0)
 
 
-def sinc(x):
+def sinc(x: xp.Array) -> xp.Array:
     """``sin(pi x) / (pi x)``, 1 at 0."""
     pi_x = x * math.pi
     return xp.where(x == 0.0, 1.0, xp.sin(pi_x) / xp.where(x == 0.0, 1.0, pi_x))

@@ -3,7 +3,7 @@
 The CPU because its ``sin`` and its running sums are the same everywhere; weights are small, and copied after.
 """
 
-from typing import List  # noqa: UP035  TorchScript knows no ``list[int]``
+from typing import List
 
 import torch
 from torch import Tensor, abs, cos, floor, maximum, sin, trunc, where  # noqa: A004
@@ -14,6 +14,9 @@ __all__ = [
 ]  # fmt: skip
 
 
+Array = Tensor
+
+
 def scalar(n: int) -> Tensor:
     return torch.scalar_tensor(n, dtype=torch.float64)
 
@@ -22,7 +25,7 @@ def arange(n: int) -> Tensor:
     return torch.arange(n, dtype=torch.float64)
 
 
-def reshape(x: Tensor, shape: List[int]) -> Tensor:  # noqa: UP006
+def reshape(x: Tensor, shape: List[int]) -> Tensor:
     return x.reshape(shape)
 
 

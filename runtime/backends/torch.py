@@ -1,6 +1,6 @@
 """A Plan as torch modules."""
 
-from typing import Any, Dict  # noqa: UP035  TorchScript reads the annotations
+from typing import Any, Dict
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ class Preprocess(nn.Module):
         super().__init__()
         self.kernels = nn.Sequential(*(to_kernel(kernel) for kernel in lower(plan.steps)))
 
-    def forward(self, images: Tensor) -> Dict[str, Tensor]:  # noqa: UP006
+    def forward(self, images: Tensor) -> Dict[str, Tensor]:
         if images.dim() != 4 or images.dtype != torch.uint8:
             raise ValueError("expected uint8 images [N, H, W, 3] or [N, 3, H, W]")
         if images.shape[1] != 3:

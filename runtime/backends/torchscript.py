@@ -22,5 +22,7 @@ class TorchScriptBackend(TorchBackend):
                 warnings.simplefilter("ignore")
                 module = torch.jit.load(os.fspath(path), map_location="cpu")  # type: ignore[no-untyped-call]
         except (RuntimeError, ValueError) as error:
-            raise ArtifactError(f"{os.fspath(path)}: torch cannot load it ({str(error).splitlines()[0][:200]})") from error
+            raise ArtifactError(
+                f"{os.fspath(path)}: torch cannot load it ({str(error).splitlines()[0][:200]})"
+            ) from error
         super().__init__(module, plan, device)

@@ -29,4 +29,15 @@ STEPS: dict[str, type[Step]] = {
 }
 """The name of every step in a Plan's JSON."""
 
-__all__ = ["STEPS", "Step", *(step.__name__ for step in STEPS.values())]
+__all__ = [
+    "STEPS",
+    "Cast",
+    "CenterCrop",
+    "ConvertRGB",
+    "FlipChannels",
+    "Normalize",
+    "Pad",
+    "Rescale",
+    "Resize",
+    "Step",
+]

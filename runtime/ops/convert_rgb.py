@@ -35,5 +35,6 @@ class ConvertRGB:
             return np.repeat(image, 3, axis=-1)
         if channels == 4:
             alpha = image[..., 3:] / 255
-            return np.round(alpha * image[..., :3] + (1 - alpha) * 255).astype(np.uint8)
+            composite: np.ndarray[Any, Any] = np.round(alpha * image[..., :3] + (1 - alpha) * 255)
+            return composite.astype(np.uint8)
         return image

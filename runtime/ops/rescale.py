@@ -21,10 +21,12 @@ class Rescale:
             raise ValueError(f"expected finite numbers, got factor {self.factor!r}, offset {self.offset!r}")
 
     def __str__(self) -> str:
-        factor = f"1/{1 / self.factor:.0f}" if self.factor and self.factor == 1 / round(1 / self.factor) else self.factor
+        factor = (
+            f"1/{1 / self.factor:.0f}" if self.factor and self.factor == 1 / round(1 / self.factor) else self.factor
+        )
         return f"rescale by {factor}" + (f", minus {self.offset:g}" if self.offset else "")
 
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Any shape and dtype to float32 (image_transforms.py:92; image_processing_pil_efficientnet.py, ``rescale``)."""
+        """Any shape and dtype to float32 (image_transforms.py:92, image_processing_pil_efficientnet.py:70)."""
         result = (image.astype(np.float64) * self.factor).astype(np.float32)
         return result - np.float32(self.offset) if self.offset else result

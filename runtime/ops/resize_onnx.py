@@ -51,10 +51,12 @@ def _axis(
     blocks = (count + formulas.resample.block_size(count) - 1) // formulas.resample.block_size(count)
     name = "resize_rows" if axis == 2 else "resize_columns"
     if isinstance(count, int):
-        body = g.function(name, ("uint8", "int64", "float64"), lambda *args: _unrolled(g, *args, blocks, count, axis))
+        body = g.function(
+            name, ("uint8", "int64", "float64"), lambda p, s, w: _unrolled(g, p, s, w, blocks, count, axis)
+        )
         return lambda pixels: g.call(body, pixels, start, weights, dtype="float32")
     extent = g.shape(count)
-    body = g.function(name, ("uint8", "int64", "float64", "int64"), lambda *args: _gathered(g, *args, axis))
+    body = g.function(name, ("uint8", "int64", "float64", "int64"), lambda p, s, w, n: _gathered(g, p, s, w, n, axis))
     return lambda pixels: g.call(body, pixels, start, weights, extent, dtype="float32")
 
 
@@ -78,7 +80,9 @@ def _unrolled(g: Any, pixels: Any, start: Any, weights: Any, blocks: int, count:
         for block in range(blocks):
             piece = g.cast(g.node("Slice", pixels, starts[block], ends[block], where), dtype)
             for digit, part in zip(sums, parts, strict=True):
-                digit.append(g.node("MatMul", part[block], piece) if axis == 2 else g.node("MatMul", piece, part[block]))
+                digit.append(
+                    g.node("MatMul", part[block], piece) if axis == 2 else g.node("MatMul", piece, part[block])
+                )
         return [g.node("Concat", *digit, axis=axis) for digit in sums]
 
     def narrow() -> Any:

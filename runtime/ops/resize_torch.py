@@ -1,6 +1,6 @@
 """Resize, and the crop behind it, in torch: eager, scripted, and as one custom op under ``torch.compile``."""
 
-from typing import List, Tuple
+from typing import List
 
 import torch
 from torch import Tensor, nn
@@ -74,17 +74,16 @@ resize_op = torch.library.custom_op("export_preprocessor::resize", resize, mutat
 
 
 @resize_op.register_fake
-def _(
-    image: Tensor, rule: str, numbers: List[int], filter: str, support: float, order: str, crop: List[int]
-) -> Tensor:
+def _(image: Tensor, rule: str, numbers: List[int], filter: str, support: float, order: str, crop: List[int]) -> Tensor:
+    sizes: List[int | torch.SymInt]
     if crop[0] > 0:
-        height, width = crop
+        sizes = [*crop]
     elif rule == "height, width":
-        height, width = numbers
+        sizes = [*numbers]
     else:
         context = torch.library.get_ctx()
-        height, width = context.new_dynamic_size(), context.new_dynamic_size()
-    return image.new_empty([image.shape[0], image.shape[1], height, width])
+        sizes = [context.new_dynamic_size(), context.new_dynamic_size()]
+    return image.new_empty([image.shape[0], image.shape[1], *sizes])
 
 
 class ResampleModule(nn.Module):
@@ -99,9 +98,11 @@ class ResampleModule(nn.Module):
         self.crop: List[int] = [crop.height, crop.width] if crop else [0, 0]
 
     def forward(self, image: Tensor) -> Tensor:
-        if not torch.jit.is_scripting():
+        # Two conditions, as TorchScript leaves out the inner one only behind this alone.
+        if not torch.jit.is_scripting():  # noqa: SIM102
             if torch.compiler.is_compiling():
-                return resize_op(
+                compiled: Tensor = resize_op(
                     image, self.rule, self.numbers, self.filter, self.support, self.order, self.crop
                 )
+                return compiled
         return resize(image, self.rule, self.numbers, self.filter, self.support, self.order, self.crop)
