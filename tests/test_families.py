@@ -1,0 +1,114 @@
+"""Every family of the registry against transformers' PIL class, and every backend against that: bit for bit."""
+
+import functools
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from PIL import Image
+
+import exporter
+from exporter.verify import sizes
+from models.families import FAMILIES, MODEL_TYPES
+from runtime.backends.torch import Preprocess
+
+from .helpers import assert_equal, backends, noise
+
+
+def reference(name):
+    """transformers' class with its defaults."""
+    return getattr(transformers, f"{name}ImageProcessorPil")()
+
+
+def expected(processor, image):
+    outputs = processor(Image.fromarray(image), return_tensors="np")
+    # Idefics gives the bare tensor.
+    return np.asarray(outputs["pixel_values"] if hasattr(outputs, "keys") else outputs)
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request, tmp_path_factory):
+    """A family's name, transformers' processor, and the Plan of the config that this processor saves."""
+    folder = tmp_path_factory.mktemp(request.param)
+    processor = reference(request.param)
+    processor.save_pretrained(folder)
+    return request.param, processor, exporter.trace(folder)
+
+
+def test_every_size_in_every_backend(family):
+    name, processor, plan = family
+    for height, width in sizes(plan):
+        image = noise(height, width)
+        want = expected(processor, image)
+        for backend, run in backends(plan).items():
+            assert_equal(run(image[None])["pixel_values"], want, f"{name}, {backend} at {height}x{width}")
+
+
+def test_compiled_whole_for_every_size(family):
+    name, processor, plan = family
+    torch._dynamo.reset()
+    compiled = torch.compile(Preprocess(plan), fullgraph=True)
+    for height, width in sizes(plan):
+        image = noise(height, width)
+        got = compiled(torch.from_numpy(image[None]).permute(0, 3, 1, 2))["pixel_values"].numpy()
+        assert_equal(got, expected(processor, image), f"{name}, compiled at {height}x{width}")
+
+
+def test_a_batch_equals_its_images(family):
+    name, processor, plan = family
+    images = np.stack([noise(97, 131, seed) for seed in range(3)])
+    want = np.concatenate([expected(processor, image) for image in images])
+    for backend, run in backends(plan).items():
+        assert_equal(run(images)["pixel_values"], want, f"{name}, {backend}")
+
+
+def test_class_defaults_without_a_config_file(family, tmp_path):
+    """The registry's own defaults, not those that save_pretrained wrote out."""
+    name, _, plan = family
+    (tmp_path / "preprocessor_config.json").write_text(f'{{"image_processor_type": "{name}ImageProcessor"}}')
+    assert exporter.trace(tmp_path).steps == plan.steps
+
+
+@functools.cache
+def auto_mapping():
+    from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING_NAMES
+
+    return dict(IMAGE_PROCESSOR_MAPPING_NAMES)
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_model_types_are_those_of_transformers(model_type):
+    entry = auto_mapping()[model_type]
+    names = set(entry.values()) if isinstance(entry, dict) else set(entry)
+    assert f"{MODEL_TYPES[model_type].name}ImageProcessor" in names
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"size": {"shortest_edge": 50}},
+        {"size": {"shortest_edge": 50, "longest_edge": 70}, "resample": 1},
+        {"size": {"max_height": 50, "max_width": 40}, "resample": 4},
+        {"size": {"height": 33, "width": 47}, "resample": 5},
+        {"size": {"height": 33, "width": 47}, "resample": 0, "do_center_crop": True, "crop_size": 40},
+        {"do_resize": False, "do_center_crop": True, "crop_size": {"height": 90, "width": 121}},
+        {"do_resize": False, "do_center_crop": False},
+        {"do_rescale": False},
+        {"do_normalize": False},
+        {"do_rescale": False, "do_normalize": False},
+        {"rescale_factor": 1 / 127.5, "image_mean": 0.25, "image_std": [0.1, 0.2, 0.3]},
+        {"size": {"height": 20, "width": 30}, "do_center_crop": False, "do_pad": True, "pad_size": 64},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("name", ["CLIP", "ViT", "EfficientNet"])
+def test_options_of_the_shared_pipeline(name, overrides, tmp_path):
+    processor = getattr(transformers, f"{name}ImageProcessorPil")(**overrides)
+    processor.save_pretrained(tmp_path)
+    plan = exporter.trace(tmp_path)
+    for height, width in ((97, 131), (131, 97), (60, 60), (45, 300)):
+        image = noise(height, width)
+        want = expected(processor, image)
+        for backend, run in backends(plan).items():
+            assert_equal(run(image[None])["pixel_values"], want, f"{name}, {backend} at {height}x{width}")
