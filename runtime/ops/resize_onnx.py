@@ -1,7 +1,7 @@
 """Resize, and the crop behind it, as ONNX nodes.
 
 Each axis gets one local function, called in whichever order the reference runs the passes. In it, a block of outputs
-is one ``Slice`` of the image and two ``MatMul``: weights of 22 bits are split into ``256 * high + low``, whose sums
+is one ``Slice`` of the image and one ``MatMul``: weights of 22 bits are split into ``256 * high + low``, whose sums
 with uint8 pixels are integers below 2**24, which float32 holds exactly in any order of summation.
 """
 
@@ -48,11 +48,11 @@ def _axis(
     step = kernel.resize
     start, weights = formulas.resample.block_weights(n_in, n_out, offset, count, step.filter, step.support)
     start = g.cast(start, "int64")
-    blocks = (count + formulas.resample.block_size(count) - 1) // formulas.resample.block_size(count)
+    block = formulas.resample.block_size(count)
     name = "resize_rows" if axis == 2 else "resize_columns"
     if isinstance(count, int):
         body = g.function(
-            name, ("uint8", "int64", "float64"), lambda p, s, w: _unrolled(g, p, s, w, blocks, count, axis)
+            name, ("uint8", "int64", "float64"), lambda p, s, w: _unrolled(g, p, s, w, block, count, axis)
         )
         return lambda pixels: g.call(body, pixels, start, weights, dtype="float32")
     extent = g.shape(count)
@@ -60,42 +60,45 @@ def _axis(
     return lambda pixels: g.call(body, pixels, start, weights, extent, dtype="float32")
 
 
-def _unrolled(g: Any, pixels: Any, start: Any, weights: Any, blocks: int, count: int, axis: int) -> Any:
+def _unrolled(g: Any, pixels: Any, start: Any, weights: Any, block: int, count: int, axis: int) -> Any:
     """A slice and a product a block, for a number of outputs that the file fixes."""
-    if axis == 3:
-        weights = g.node("Transpose", weights, perm=[0, 2, 1])
+    blocks = (count + block - 1) // block
     high = g.node("Floor", weights * (1 / 256) + 0.5)
     low = weights - high * 256.0
-    taps = g.constant([1 if axis == 3 else 2], "int64")
+    taps = g.constant([2], "int64")
     bound = g.node("Max", *(g.node("ReduceMax", g.node("ReduceSum", g.node("Abs", w), taps)) for w in (high, low)))
     starts = g.split(start, blocks)
-    window = g.node("Shape", weights, start=3 - (axis - 1), end=4 - (axis - 1), dtype="int64")
-    ends = g.split(start + window, blocks)
+    ends = g.split(start + g.node("Shape", weights, start=2, end=3, dtype="int64"), blocks)
     where = g.constant([axis], "int64")
 
-    def products(digits: tuple[Any, ...], dtype: str) -> list[Any]:
-        """Sums of ``digits`` with the pixels, each ``[N, C, …]`` along ``axis``."""
-        sums: list[list[Any]] = [[] for _ in digits]
-        parts = [g.split(g.cast(digit, dtype), blocks) for digit in digits]
-        for block in range(blocks):
+    def products(weights: Any, dtype: str) -> Any:
+        """``weights`` ``[blocks, outputs, window]`` times the pixels, all outputs in a row along ``axis``."""
+        if axis == 3:
+            weights = g.node("Transpose", weights, perm=[0, 2, 1])
+        sums = []
+        for block, part in enumerate(g.split(g.cast(weights, dtype), blocks)):
+            factor = g.node("Squeeze", part, g.constant([0], "int64"))
             piece = g.cast(g.node("Slice", pixels, starts[block], ends[block], where), dtype)
-            for digit, part in zip(sums, parts, strict=True):
-                digit.append(
-                    g.node("MatMul", part[block], piece) if axis == 2 else g.node("MatMul", piece, part[block])
-                )
-        return [g.node("Concat", *digit, axis=axis) for digit in sums]
+            sums.append(g.node("MatMul", factor, piece) if axis == 2 else g.node("MatMul", piece, factor))
+        return g.node("Concat", *sums, axis=axis)
 
     def narrow() -> Any:
-        a, b = products((high, low), "float32")
-        carry = g.node("Floor", b * g.value(1 / 256, "float32"))
-        return g.node("Floor", (a + carry + g.value(8192, "float32")) * g.value(1 / 16384, "float32"))
+        # Both digits in one product, the low one scaled so that its floor is the carry.
+        both = products(g.node("Concat", high, low * (1 / 256), axis=1), "float32")
+        lead, rest = ([0, 0], [-1]) if axis == 2 else ([0, 0, 0], [])
+        both = g.node("Reshape", both, g.constant([*lead, blocks, 2, block, *rest], "int64"))
+        digit = g.constant([len(lead) + 1], "int64")
+        edges = [g.constant([i], "int64") for i in range(3)]
+        a, b = (g.node("Slice", both, edges[i], edges[i + 1], digit) for i in range(2))
+        total = g.node("Reshape", a + g.node("Floor", b), g.constant([*lead, blocks * block, *rest], "int64"))
+        return g.node("Floor", total * g.value(1 / 16384, "float32") + g.value(0.5, "float32"))
 
     def wide() -> Any:
-        (total,) = products((weights,), "float64")
+        total = products(weights, "float64")
         return g.cast(g.node("Floor", (total + 2097152.0) * (1 / 4194304)), "float32")
 
-    # 255 * sum(|digit|), and the carry and rounding added to it, must stay exact. Only reductions by some hundred
-    # times per axis fail this, and take one float64 product instead.
+    # 255 * sum(|digit|), and the carry added to it, must stay exact. Only reductions by some hundred times per axis
+    # fail this, and take one float64 product instead.
     rounded = g.branch(bound * 255.0 + 131072.0 < EXACT, narrow, wide, name="narrow")
     return _finish(g, rounded, g.constant([count], "int64"), axis)
 
