@@ -31,7 +31,9 @@ def folder(tmp_path_factory):
         helper.make_node("Flatten", ["pooled"], ["logits"]),
     ]
     graph = helper.make_graph(nodes, "model", [image], [scores])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), folder / "model.onnx")
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), folder / "model.onnx"
+    )
     (folder / "labels.txt").write_text("red\ngreen\nblue\n")
     return folder
 

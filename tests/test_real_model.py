@@ -1,4 +1,4 @@
-"""The main job on real input: a classifier with its weights, fused through the command line, and a photograph of a cat."""
+"""The main job on real input: a classifier with its weights, fused by the command, and a photograph of a cat."""
 
 import json
 import subprocess

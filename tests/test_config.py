@@ -1,0 +1,547 @@
+"""Configs as transformers reads them: families, forms of values, what is refused, and how it is said."""
+
+import json
+import math
+import warnings
+
+import numpy as np
+import pytest
+import transformers
+from PIL import Image
+
+from models.config import METADATA, UnreadKeyWarning, find_family, to_steps
+from models.families import FAMILIES, MODEL_TYPES
+from runtime import Plan, PreprocessorError, UnsupportedConfig
+from runtime.ops import CenterCrop, ConvertRGB, Normalize, Pad, Rescale, Resize
+from runtime.ops.size import LONGEST_SIDE, Size
+from runtime.preprocessor import Preprocessor
+
+from .helpers import INSTALLED_ORDER, assert_equal, noise
+
+IMAGES = (noise(37, 53), noise(90, 41), noise(64, 64))
+SMALL = {"size": {"height": 40, "width": 56}}
+
+
+def steps(family, config, overrides=(), strict=False):
+    return to_steps(FAMILIES[family], config, dict(overrides), INSTALLED_ORDER, strict)
+
+
+def step(family, kind, config):
+    """The one step of this kind; None where there is none."""
+    (found,) = [s for s in steps(family, config) if isinstance(s, kind)] or [None]
+    return found
+
+
+def refusal(*arguments, **more):
+    with pytest.raises(UnsupportedConfig) as caught:
+        steps(*arguments, **more)
+    return caught.value.problems
+
+
+def ours(family, config, image):
+    return Preprocessor(Plan(steps(family, config), INSTALLED_ORDER, family), "pil")(image)["pixel_values"]
+
+
+def theirs(family, config, image):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # transformers divides before it fails
+        outputs = getattr(transformers, f"{family}ImageProcessorPil")(**config)(image, return_tensors="np")
+    return np.asarray(outputs["pixel_values"] if hasattr(outputs, "keys") else outputs)  # Idefics gives a bare tensor
+
+
+def assert_same_meaning(family, config):
+    """Equal pixels; where transformers fails on the config or the image, so do we."""
+    for image in map(Image.fromarray, IMAGES):
+        try:
+            expected = theirs(family, config, image)
+        except (ValueError, TypeError, AttributeError, KeyError, IndexError):
+            with pytest.raises(PreprocessorError):
+                ours(family, config, image)
+        else:
+            assert_equal(ours(family, config, image), expected, f"{family} {config} at {image.size}")
+
+
+# What configs say, next to what transformers makes of it.
+
+ODDITIES = [
+    {},
+    {"size": 40},
+    {"size": 40, "default_to_square": True},
+    {"size": 40, "default_to_square": False},
+    {"size": [40, 56]},
+    {"size": {"height": 40, "width": 56}},
+    {"size": {"shortest_edge": 40}},
+    {"size": {"shortest_edge": 40, "longest_edge": 50}},
+    {"size": {"shortest_edge": 40, "longest_edge": None}},
+    {"size": {"max_height": 40, "max_width": 30}},
+    {"size": {"longest_edge": 40}},
+    {"size": {"min_pixels": 10, "max_pixels": 40}},
+    {"size": {"height": 40}},
+    {"size": {"height": 40, "width": None}},
+    {"size": {"height": 40, "width": 56, "depth": 3}},
+    {"size": [40]},
+    {"size": "40"},
+    {"size": 40.0},
+    {"size": 0},
+    {"size": -3},
+    {"size": None},
+    {"size": 40, "resample": None},
+    {"do_resize": False},
+    {"do_resize": None},
+    {**SMALL, "do_center_crop": True, "crop_size": 30},
+    {**SMALL, "do_center_crop": True, "crop_size": 30, "default_to_square": False},
+    {**SMALL, "do_center_crop": True, "crop_size": [30, 35]},
+    {**SMALL, "do_center_crop": True, "crop_size": {"height": 61, "width": 35}},
+    {**SMALL, "do_center_crop": True, "crop_size": {"shortest_edge": 30}},
+    {**SMALL, "do_center_crop": True, "crop_size": None},
+    {**SMALL, "do_center_crop": True},
+    {"size": 40, "do_center_crop": False},
+    {"size": 40, "do_center_crop": None},
+    {"size": 40, "crop_size": 31},
+    {"do_resize": False, "do_center_crop": True, "crop_size": [70, 30]},
+    {"size": 40, "do_rescale": False},
+    {"size": 40, "do_rescale": None},
+    {"size": 40, "rescale_factor": None},
+    {"size": 40, "rescale_factor": 1},
+    {"size": 40, "rescale_factor": 0.0078125},
+    {"size": 40, "do_normalize": False},
+    {"size": 40, "do_normalize": None},
+    {"size": 40, "do_rescale": None, "do_normalize": None},
+    {"size": 40, "image_mean": None},
+    {"size": 40, "image_std": None},
+    {"size": 40, "image_mean": 0.25, "image_std": 0.75},
+    {"size": 40, "image_mean": 0, "image_std": 2},
+    {"size": 40, "image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, -0.6]},
+    {"size": 40, "image_mean": [0.5]},
+    {"size": 40, "image_std": [0.5, 0.5]},
+    {"size": 40, "do_convert_rgb": None},
+    {**SMALL, "do_pad": True, "pad_size": 70},
+    {**SMALL, "do_pad": True, "pad_size": [40, 57]},
+    {**SMALL, "do_pad": True, "pad_size": {"height": 40, "width": 56}},
+    {**SMALL, "do_pad": False, "pad_size": 70},
+    {**SMALL, "pad_size": 70},
+    {"image_mean": [0.1, 0.2, 0.3], "do_resize": False, "do_center_crop": False, "do_pad": True, "pad_size": 96},
+    *({**SMALL, "resample": resample} for resample in range(6)),
+]
+
+
+@pytest.mark.parametrize("config", ODDITIES, ids=json.dumps)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_config_means_what_transformers_makes_of_it(family, config):
+    assert_same_meaning(family, config)
+
+
+@pytest.mark.parametrize(
+    ("family", "config"),
+    [
+        ("Beit", {**SMALL, "do_reduce_labels": True}),
+        ("CLIP", {"size": None, "do_resize": False}),
+        ("ViT", {"size": None, "do_resize": False}),
+        ("CLIP", {"size": 40, "use_square_size": True}),
+        ("CLIP", {"size": 40, "use_square_size": False}),
+        ("CLIP", {"use_square_size": True, "do_center_crop": None}),
+        ("ConvNext", {"size": 30, "crop_pct": 0.875}),
+        ("ConvNext", {"size": 31, "crop_pct": 0.9}),
+        ("ConvNext", {"size": 31, "crop_pct": 1}),
+        ("ConvNext", {"size": 30, "crop_pct": None}),
+        ("ConvNext", {"size": 383, "crop_pct": 0.95}),
+        ("ConvNext", {"size": 384, "crop_pct": 0.95}),
+        ("ConvNext", {"size": 384, "crop_pct": None}),
+        ("ConvNext", {"size": 30, "do_center_crop": True, "crop_size": 20}),
+        ("ConvNext", {"size": {"shortest_edge": 30, "longest_edge": 40}}),
+        ("ConvNext", {"size": 30, "default_to_square": True}),
+        ("EfficientNet", {**SMALL, "include_top": False}),
+        ("EfficientNet", {**SMALL, "include_top": None}),
+        ("EfficientNet", {**SMALL, "rescale_offset": True}),
+        ("EfficientNet", {**SMALL, "rescale_offset": True, "include_top": False, "do_normalize": False}),
+        ("EfficientNet", {**SMALL, "rescale_offset": True, "do_rescale": False}),
+        ("EfficientNet", {**SMALL, "do_normalize": False, "do_rescale": False}),
+        ("EfficientNet", {**SMALL, "image_mean": 0.5, "image_std": 0.25}),
+        ("Idefics", {"size": 40, "image_size": 50}),
+        ("Idefics", {"size": 40, "image_size": None}),
+        ("Idefics", {"image_size": 50, "image_num_channels": 3}),
+        ("MobileNetV2", {**SMALL, "do_reduce_labels": True}),
+        ("OwlViT", {**SMALL, "rescale": False}),
+        ("OwlViT", {**SMALL, "rescale": True, "do_rescale": False}),
+        ("OwlViT", {**SMALL, "rescale": None}),
+    ],
+    ids=str,
+)
+def test_a_familys_own_keys_mean_what_transformers_makes_of_them(family, config):
+    assert_same_meaning(family, config)
+
+
+@pytest.mark.parametrize("value", [None, 0], ids=str)
+@pytest.mark.parametrize("family", ["CLIP", "ViT"])
+def test_an_integer_size_is_the_short_edge_where_default_to_square_is_null(family, value):
+    assert_same_meaning(family, {"size": 40, "default_to_square": value})
+
+
+@pytest.mark.parametrize("key", ["size", "crop_size", "pad_size"])
+def test_a_size_that_transformers_cannot_load_is_refused_even_where_its_step_is_off(key):
+    config = {"do_resize": False, "do_center_crop": False, "do_pad": False, key: "40"}
+    with pytest.raises(ValueError, match="size"):
+        theirs("ViT", config, IMAGES[0])
+    (problem,) = refusal("ViT", config)
+    assert problem.startswith(f"{key}:")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_reads_the_keys_that_transformers_reads(family):
+    theirs = set(getattr(transformers, f"{family}ImageProcessorPil").valid_kwargs.__annotations__)
+    callables = {"transform"}  # Idefics takes a function, which no file can hold
+    legacy = {"use_square_size", "rescale"}  # read by constructors
+    assert theirs - set(FAMILIES[family].keys) <= METADATA | callables
+    assert set(FAMILIES[family].keys) - theirs <= legacy
+
+
+# Forms of size, null and defaults.
+
+
+@pytest.mark.parametrize(
+    ("family", "size", "expected"),
+    [
+        ("ViT", 40, Size(height=40, width=40)),
+        ("CLIP", 40, Size(shortest_edge=40)),
+        ("Siglip", 40, Size(shortest_edge=40)),
+        ("CLIP", [40, 56], Size(height=40, width=56)),
+        ("CLIP", (40, 56), Size(height=40, width=56)),
+        ("ViT", {"height": 40, "width": 56}, Size(height=40, width=56)),
+        ("ViT", {"shortest_edge": 40}, Size(shortest_edge=40)),
+        ("ViT", {"shortest_edge": 40, "longest_edge": 50}, Size(shortest_edge=40, longest_edge=50)),
+        ("ViT", {"max_height": 40, "max_width": 50}, Size(max_height=40, max_width=50)),
+        ("ViT", LONGEST_SIDE, Size(height=LONGEST_SIDE, width=LONGEST_SIDE)),
+    ],
+    ids=str,
+)
+def test_forms_of_size(family, size, expected):
+    assert step(family, Resize, {"size": size}).size == expected
+
+
+@pytest.mark.parametrize(("value", "expected"), [(True, {"height": 40, "width": 40}), (False, {"shortest_edge": 40})])
+@pytest.mark.parametrize("family", ["CLIP", "ViT"])
+def test_default_to_square_decides_what_an_integer_size_is(family, value, expected):
+    assert step(family, Resize, {"size": 40, "default_to_square": value}).size.to_json() == expected
+
+
+def test_an_integer_crop_size_is_a_square_in_every_family():
+    crop = step("CLIP", CenterCrop, {"crop_size": 40, "default_to_square": False})
+    assert crop == CenterCrop(40, 40)
+
+
+SWITCHES = {
+    "do_resize": Resize,
+    "do_rescale": Rescale,
+    "do_normalize": Normalize,
+    "do_center_crop": CenterCrop,
+    "do_convert_rgb": ConvertRGB,
+}
+
+
+@pytest.mark.parametrize("value", [None, False])
+@pytest.mark.parametrize("key", SWITCHES)
+def test_an_explicit_null_switches_the_step_off(key, value):
+    """CLIP has all five on by default."""
+    assert step("CLIP", SWITCHES[key], {}) is not None
+    assert step("CLIP", SWITCHES[key], {key: value}) is None
+
+
+@pytest.mark.parametrize("key", ["size", "resample", "crop_size", "rescale_factor", "image_mean", "image_std"])
+def test_an_explicit_null_does_not_take_the_default(key):
+    (problem,) = refusal("CLIP", {key: None})
+    assert problem.startswith(f"{key}: ")
+    assert problem.endswith("got None")
+
+
+def test_missing_keys_take_the_class_defaults():
+    """One number given; all else as the class says."""
+    assert steps("CLIP", {"resample": 2})[1:3] == (
+        Resize(Size(shortest_edge=224), "bilinear", INSTALLED_ORDER),
+        CenterCrop(224, 224),
+    )
+
+
+def test_an_override_wins_over_the_file():
+    assert steps("ViT", {"size": 40, "do_normalize": None}, {"size": 50, "do_normalize": True}) == steps(
+        "ViT", {"size": 50, "do_normalize": True}
+    )
+
+
+def test_a_null_override_switches_off_what_the_file_has_on():
+    assert steps("ViT", {"do_normalize": True}, {"do_normalize": None}) == steps("ViT", {"do_normalize": None})
+
+
+def test_padding_to_the_batch_is_nothing_where_every_image_has_one_size():
+    config = {**SMALL, "do_pad": True}
+    assert steps("ViT", config) == steps("ViT", SMALL)
+    assert step("ViT", Pad, {**config, "pad_size": 60}) == Pad(60, 60)
+
+
+def test_the_files_numbers_are_kept_in_full():
+    normalize = step("ViT", Normalize, {"image_mean": [0.48145466, 0.1, 1 / 3], "image_std": 0.7})
+    assert normalize == Normalize((0.48145466, 0.1, 1 / 3), (0.7, 0.7, 0.7))
+
+
+@pytest.mark.parametrize(("crop_pct", "edge"), [(224 / 256, 256), (0.9, 248), (0.95, 235), (1, 224)])
+def test_crop_pct_rounds_down(crop_pct, edge):
+    resize = step("ConvNext", Resize, {"size": 224, "crop_pct": crop_pct})
+    assert resize.size == Size(shortest_edge=edge)
+
+
+# Refusals.
+
+REFUSED = [
+    *(
+        ("ViT", {"size": size}, "size")
+        for size in ("224", 224.0, True, None, [224], [1, 2, 3], [], {}, {"height": 224}, {"longest_edge": 224})
+    ),
+    ("ViT", {"size": {"min_pixels": 1, "max_pixels": 9}}, "size"),
+    ("ViT", {"size": {"height": 224, "width": 224, "depth": 3}}, "size"),
+    ("ViT", {"size": {"height": 224, "width": None}}, "size"),
+    *(
+        ("ViT", {"size": size}, "size.height")
+        for size in (0, -1, 10**10, LONGEST_SIDE + 1, [224.0, 224], {"height": "224", "width": 224}, [[1], 2])
+    ),
+    ("ViT", {"size": [224, True]}, "size.width"),
+    ("ViT", {"size": {"height": 224, "width": {"height": 3}}}, "size.width"),
+    ("CLIP", {"size": 0}, "size.shortest_edge"),
+    ("CLIP", {"size": {"shortest_edge": 224, "longest_edge": -1}}, "size.longest_edge"),
+    ("CLIP", {"crop_size": {"shortest_edge": 224}}, "crop_size"),
+    ("CLIP", {"crop_size": "224"}, "crop_size"),
+    ("CLIP", {"crop_size": None}, "crop_size"),
+    ("CLIP", {"crop_size": 0}, "crop_size.height"),
+    *(("ViT", {"resample": value}, "resample") for value in (6, -1, 9, "bicubic", True, 2.0, None, [2])),
+    *(("CLIP", {key: value}, key) for key in SWITCHES for value in ("true", "", 1, 0, [])),
+    ("ViT", {"do_pad": "false"}, "do_pad"),
+    ("EfficientNet", {"include_top": "true"}, "include_top"),
+    ("EfficientNet", {"rescale_offset": 1}, "rescale_offset"),
+    ("ViT", {"default_to_square": "true"}, "default_to_square"),
+    *(("ViT", {"rescale_factor": value}, "rescale_factor") for value in ("1/255", None, True, math.nan, math.inf)),
+    *(
+        ("ViT", {key: value}, key)
+        for key in ("image_mean", "image_std")
+        for value in (
+            [0.5, 0.5],
+            [0.5] * 4,
+            [],
+            "0.5",
+            None,
+            math.nan,
+            [0.5, math.inf, 0.5],
+            [0.5, True, 0.5],
+            {"r": 1},
+        )
+    ),
+    *(("ViT", {"image_std": value}, "image_std") for value in (0, 0.0, [0.5, 0, 0.5], [0.5, -0.0, 0.5])),
+    ("EfficientNet", {"do_normalize": False, "image_std": 0}, "image_std"),
+    *(
+        ("ConvNext", {"size": 224, "crop_pct": value}, "crop_pct")
+        for value in (0, -0.5, 1.5, "0.9", None, math.nan, True)
+    ),
+    ("ConvNext", {"size": {"height": 224, "width": 224}}, "size"),
+    ("ConvNext", {"size": {"max_height": 224, "max_width": 224}}, "size"),
+    ("ConvNext", {"size": "224"}, "size"),
+    ("CLIP", {"do_center_crop": False, "do_pad": True}, "do_pad"),
+    ("ViT", {"do_resize": False, "do_pad": True}, "do_pad"),
+    ("ViT", {"do_pad": True, "pad_size": {"shortest_edge": 300}}, "pad_size"),
+    ("ViT", {"do_pad": True, "pad_size": "300"}, "pad_size"),
+]
+
+
+@pytest.mark.parametrize(("family", "config", "path"), REFUSED, ids=str)
+def test_a_bad_value_is_refused_by_its_key(family, config, path):
+    (problem,) = refusal(family, config)
+    assert problem.startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "path"),
+    [
+        ("ViT", {"rescale_factor": 10**400}, "rescale_factor"),
+        ("ViT", {"image_mean": [0.5, 10**400, 0.5]}, "image_mean"),
+        ("ViT", {"image_std": 10**400}, "image_std"),
+        ("ViT", {"image_std": 1e-60}, "image_std"),
+        ("ConvNext", {"size": 224, "crop_pct": 1e-320}, "crop_pct"),
+        ("ConvNext", {"size": 224, "crop_pct": 1e-9}, "crop_pct"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_numbers_that_no_float_or_size_holds_are_refused_by_their_key(family, config, path):
+    (problem,) = refusal(family, config)
+    assert problem.startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "words"),
+    [
+        ("ViT", {"size": {"longest_edge": 5}}, ["{height, width}", "{shortest_edge}", "got {'longest_edge': 5}"]),
+        ("ViT", {"size": 10**10}, ["from 1 to 65535", "10000000000"]),
+        ("ViT", {"resample": 9}, ["3 (bicubic)", "5 (hamming)", "got 9"]),
+        ("ViT", {"image_mean": [1, 2]}, ["three", "got [1, 2]"]),
+        ("ViT", {"image_std": 0}, ["divide", "got 0"]),
+        ("CLIP", {"do_pad": True, "do_center_crop": False}, ["batch", "set pad_size", "do_pad to false"]),
+        ("ConvNext", {"size": [3, 4]}, ["{shortest_edge}", "got [3, 4]"]),
+        ("ConvNext", {"size": 30, "crop_pct": 2}, ["above 0", "up to 1", "got 2"]),
+    ],
+    ids=str,
+)
+def test_a_refusal_says_what_was_expected_and_what_came(family, config, words):
+    (problem,) = refusal(family, config)
+    assert [word for word in words if word not in problem] == []
+
+
+def test_long_values_are_cut_in_messages():
+    (problem,) = refusal("ViT", {"size": "9" * 5000})
+    assert len(problem) < 250
+
+
+def test_every_problem_is_listed_at_once():
+    bad = {
+        "do_convert_rgb": 1,
+        "size": "224",
+        "crop_size": {"shortest_edge": 3},
+        "resample": 9,
+        "do_rescale": "yes",
+        "image_mean": [1, 2],
+        "image_std": 0,
+        "do_pad": "no",
+        "default_to_square": "no",
+    }
+    problems = refusal("CLIP", {**bad, "foo": 1}, {"sizes": 3}, strict=True)
+    assert {problem.partition(":")[0] for problem in problems} == {*bad, "foo", "sizes"}
+    assert len(problems) == len(bad) + 2
+
+
+def test_the_error_message_holds_every_problem():
+    with pytest.raises(UnsupportedConfig, match=r"size: .*; resample: ") as caught:
+        steps("ViT", {"size": "x", "resample": 9})
+    assert str(caught.value) == "; ".join(caught.value.problems)
+
+
+def test_a_value_that_a_step_refuses_hides_no_other_problem():
+    problems = refusal("ConvNext", {"size": 224, "crop_pct": 1e-9, "image_mean": "x"})
+    assert any(problem.startswith("image_mean: ") for problem in problems)
+
+
+# Keys that nobody reads.
+
+
+def test_unread_keys_are_warned_about_by_name_and_left_out():
+    with pytest.warns(UnreadKeyWarning, match="ViT does not read crop_pct, patch_size") as caught:
+        result = steps("ViT", {"patch_size": 3, "crop_pct": 0.9})
+    assert len(caught) == 1
+    assert result == steps("ViT", {})
+
+
+def test_an_unread_key_is_refused_under_strict():
+    problems = refusal("ViT", {"patch_count": 9, "resampel": 3}, strict=True)
+    assert problems == (
+        "patch_count: ViT does not read this key",
+        "resampel: ViT does not read this key (did you mean 'resample'?)",
+    )
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_metadata_passes_silently(strict):
+    assert steps("ViT", dict.fromkeys(METADATA, "x"), strict=strict) == steps("ViT", {})
+
+
+def test_an_unknown_override_is_refused_with_the_nearest_name():
+    (problem,) = refusal("ViT", {}, {"do_normalise": False})
+    assert problem.startswith("do_normalise: ViT has no such key (did you mean 'do_normalize'?)")
+
+
+def test_an_override_that_only_another_family_reads_is_refused():
+    (problem,) = refusal("ViT", {}, {"crop_pct": 0.9})
+    assert problem.startswith("crop_pct: ViT has no such key")
+    assert steps("ConvNext", {"size": 224}, {"crop_pct": 0.9})
+
+
+@pytest.mark.parametrize("key", ["image_processor_type", "model_type"])
+def test_metadata_is_no_override(key):
+    (problem,) = refusal("ViT", {}, {key: "ViT"})
+    assert problem.startswith(f"{key}: ViT has no such key")
+
+
+# Which family.
+
+
+@pytest.mark.parametrize("suffix", ["ImageProcessor", "ImageProcessorFast", "ImageProcessorPil", "FeatureExtractor"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_names_of_a_family(family, suffix):
+    assert find_family({"image_processor_type": family + suffix}, {}).name == family
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_old_configs_name_a_feature_extractor(family):
+    assert find_family({"feature_extractor_type": f"{family}FeatureExtractor"}, {"model_type": "beit"}).name == family
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_the_models_type_decides_where_the_config_names_none(model_type):
+    assert find_family({}, {"model_type": model_type}) is MODEL_TYPES[model_type]
+
+
+def test_the_image_processor_type_wins_over_all_but_the_users():
+    config = {"image_processor_type": "CLIPImageProcessor", "feature_extractor_type": "BeitFeatureExtractor"}
+    assert find_family(config, {"model_type": "vit"}).name == "CLIP"
+    assert find_family(config, {"model_type": "vit"}, type="DeiT").name == "DeiT"
+    assert find_family({**config, "image_processor_type": None}, {"model_type": "vit"}).name == "Beit"
+
+
+def test_the_model_config_may_name_the_image_processor(tmp_path):
+    """image_processing_auto.py reads that key of ``config.json`` before its model_type."""
+    model_config = {"model_type": "vit", "image_processor_type": "ConvNextImageProcessor"}
+    (tmp_path / "preprocessor_config.json").write_text('{"size": 224}')
+    (tmp_path / "config.json").write_text(json.dumps(model_config))
+    expected = transformers.AutoImageProcessor.from_pretrained(tmp_path, backend="pil")
+    assert type(expected).__name__ == "ConvNextImageProcessorPil"
+    assert find_family({"size": 224}, model_config).name == "ConvNext"
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("FooBarQuuxImageProcessor", None),
+        ("Qwen2VLImageProcessor", None),
+        ("ConvNeXTImageProcessor", "ConvNext"),
+        ("ViTsImageProcessorFast", "ViT"),
+        ("MobileNetV3ImageProcessor", "MobileNetV"),
+        ("vitImageProcessor", "ViT"),
+        ("ImageProcessor", None),
+        ("", None),
+    ],
+)
+@pytest.mark.parametrize("key", ["image_processor_type", "feature_extractor_type"])
+def test_an_unknown_type_never_falls_back_to_the_model_type(key, name, near):
+    with pytest.raises(UnsupportedConfig) as caught:
+        find_family({key: name}, {"model_type": "vit"})
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{key}: {name!r} is not supported")
+    assert (f"did you mean '{near}" in problem) if near else ("did you mean" not in problem)
+
+
+def test_the_users_type_wins_over_an_unknown_one():
+    assert find_family({"image_processor_type": "FooImageProcessor"}, {}, type="ViTImageProcessor").name == "ViT"
+
+
+def test_an_unknown_type_of_the_user_is_refused():
+    with pytest.raises(UnsupportedConfig, match=r"^type: 'Vitt' is not supported \(did you mean 'ViT'\?\)"):
+        find_family({"image_processor_type": "ViTImageProcessor"}, {}, type="Vitt")
+
+
+@pytest.mark.parametrize("value", [3, ["ViTImageProcessor"], {"type": "ViT"}, True])
+def test_a_type_that_is_no_name_is_refused(value):
+    with pytest.raises(UnsupportedConfig, match=r"^image_processor_type: expected a name"):
+        find_family({"image_processor_type": value}, {"model_type": "vit"})
+
+
+@pytest.mark.parametrize("value", ["vitt", "llama", 3, ["vit"], {}])
+def test_an_unknown_model_type_is_refused(value):
+    with pytest.raises(UnsupportedConfig, match=r"^model_type: .* is not supported"):
+        find_family({}, {"model_type": value})
+
+
+def test_a_config_without_any_type_says_how_to_give_one():
+    with pytest.raises(UnsupportedConfig, match=r"^image_processor_type: .*config\.json.*--type ViT"):
+        find_family({"size": 224}, {})

@@ -1,0 +1,439 @@
+"""The Plan: to JSON and back, and what is refused."""
+
+import dataclasses
+import json
+import math
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runtime import ArtifactError, InputError, Plan, PreprocessorError
+from runtime.lowering import Resample, check_size, lower
+from runtime.ops import (
+    STEPS,
+    Cast,
+    CenterCrop,
+    ConvertRGB,
+    FlipChannels,
+    Normalize,
+    Pad,
+    Rescale,
+    Resize,
+)
+from runtime.ops.cast import DTYPES
+from runtime.ops.resize import FILTERS, ORDERS
+from runtime.ops.size import FORMS, LONGEST_SIDE, Size
+from runtime.ops.table import Table
+from runtime.plan import FORMAT, REFERENCES
+
+from .helpers import make_plan
+
+side = st.integers(1, LONGEST_SIDE)
+number, nonzero = st.floats(-1e30, 1e30), st.floats(1e-30, 1e30)
+sizes = st.sampled_from([sorted(form) for form in FORMS]).flatmap(
+    lambda form: st.builds(Size, **dict.fromkeys(form, side))
+)
+POINTWISE = {
+    Rescale: st.builds(Rescale, number, number),
+    Normalize: st.builds(Normalize, st.tuples(number, number, number), st.tuples(nonzero, nonzero, nonzero)),
+    Cast: st.builds(Cast, st.sampled_from(DTYPES)),
+}
+SPATIAL = {
+    Resize: st.builds(Resize, sizes, st.sampled_from(sorted(FILTERS)), st.sampled_from(ORDERS)),
+    CenterCrop: st.builds(CenterCrop, side, side),
+    FlipChannels: st.just(FlipChannels()),
+}
+BEHIND = {Pad: st.builds(Pad, side, side, st.integers(0, 255).map(float)), FlipChannels: st.just(FlipChannels())}
+EVERY = {ConvertRGB: st.just(ConvertRGB()), **POINTWISE, **SPATIAL, **BEHIND}
+
+
+def runs(steps, most):
+    return st.lists(st.one_of(*steps.values()), max_size=most).map(tuple)
+
+
+steps_in_order = st.builds(
+    lambda *parts: sum(parts, ()),
+    st.sampled_from([(), (ConvertRGB(),)]),
+    runs(SPATIAL, 3),
+    runs(POINTWISE, 3),
+    runs(BEHIND, 2),
+)
+plans = st.builds(
+    Plan,
+    steps_in_order,
+    st.sampled_from(REFERENCES),
+    family=st.text(),
+    source=st.text(),
+    layout=st.sampled_from(["NHWC", "NCHW"]),
+    labels=st.lists(st.text()).map(tuple),
+)
+
+PLAN = make_plan(
+    ConvertRGB(),
+    Resize(Size(shortest_edge=32, longest_edge=64), "bicubic", "pillow12.2"),
+    CenterCrop(24, 20),
+    Rescale(1 / 255, 0.5),
+    Normalize((0.5, 0.25, 0.125), (0.5, 1.0, 2.0)),
+    Cast("float16"),
+    FlipChannels(),
+    Pad(30, 30, 1.5),
+    family="CLIP",
+    source="somewhere",
+    layout="NCHW",
+    labels=("cat", "dög"),
+)
+
+
+# --- To JSON and back
+
+
+def test_every_step_has_a_strategy_and_a_name():
+    assert set(EVERY) == set(STEPS.values())
+    assert {type(step) for step in PLAN.steps} == set(STEPS.values())
+
+
+@pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
+@given(data=st.data())
+def test_every_step_comes_back(kind, data):
+    plan = make_plan(data.draw(EVERY[kind]))
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+@given(plans)
+@settings(max_examples=200)
+def test_every_plan_comes_back(plan):
+    text = plan.to_json()
+    again = Plan.from_json(text)
+    assert again == plan
+    assert hash(again) == hash(plan)
+    assert again.to_json() == text
+
+
+def test_the_json_is_as_documented():
+    assert json.loads(PLAN.to_json()) == {
+        "format": 1,
+        "reference": "pillow13",
+        "family": "CLIP",
+        "source": "somewhere",
+        "layout": "NCHW",
+        "outputs": ["pixel_values"],
+        "labels": ["cat", "dög"],
+        "steps": [
+            {"op": "convert_rgb"},
+            {
+                "op": "resize",
+                "size": {"shortest_edge": 32, "longest_edge": 64},
+                "filter": "bicubic",
+                "order": "pillow12.2",
+            },
+            {"op": "center_crop", "height": 24, "width": 20},
+            {"op": "rescale", "factor": 1 / 255, "offset": 0.5},
+            {"op": "normalize", "mean": [0.5, 0.25, 0.125], "std": [0.5, 1.0, 2.0]},
+            {"op": "cast", "dtype": "float16"},
+            {"op": "flip_channels"},
+            {"op": "pad", "height": 30, "width": 30, "value": 1.5},
+        ],
+    }
+
+
+def test_whole_numbers_become_floats_again():
+    # Another writer of JSON may drop ".0".
+    data = json.loads(make_plan(Rescale(2.0, 1.0), Pad(5, 5, 3.0)).to_json())
+    data["steps"][0].update(factor=2, offset=1)
+    data["steps"][1].update(value=3)
+    plan = Plan.from_json(json.dumps(data))
+    numbers = [plan.steps[0].factor, plan.steps[0].offset, plan.steps[1].value]
+    assert [(type(number), number) for number in numbers] == [(float, 2.0), (float, 1.0), (float, 3.0)]
+
+
+@given(plans)
+def test_every_plan_says_what_it_does(plan):
+    lines = str(plan).splitlines()
+    assert len(lines) == len(plan.steps)
+    assert [line.split(". ")[0] for line in lines] == [str(i) for i in range(1, len(lines) + 1)]
+
+
+def test_a_plan_in_words():
+    assert str(PLAN) == (
+        "1. convert to RGB, transparency onto white\n"
+        "2. resize to shortest_edge 32, longest_edge 64, bicubic\n"
+        "3. center crop 24x20\n"
+        "4. rescale by 1/255, minus 0.5\n"
+        "5. normalize, mean 0.5 0.25 0.125, std 0.5 1 2\n"
+        "6. cast to float16\n"
+        "7. flip channels to BGR\n"
+        "8. pad to 30x30 with 1.5"
+    )
+
+
+# --- Damaged JSON
+
+
+def edited(**changes):
+    return json.dumps({**json.loads(PLAN.to_json()), **changes})
+
+
+def edited_step(index, **changes):
+    steps = json.loads(PLAN.to_json())["steps"]
+    steps[index].update(changes)
+    return edited(steps=steps)
+
+
+def without(key, index=None):
+    data = json.loads(PLAN.to_json())
+    del (data if index is None else data["steps"][index])[key]
+    return json.dumps(data)
+
+
+def refused(text, message="."):
+    with pytest.raises(ArtifactError, match=message) as error:
+        Plan.from_json(text)
+    assert isinstance(error.value, PreprocessorError)
+
+
+@pytest.mark.parametrize("key", json.loads(PLAN.to_json()))
+def test_missing_keys(key):
+    refused(without(key), f"the Plan in the file cannot be read: .*{key}")
+
+
+@pytest.mark.parametrize(
+    ("index", "key"), [(i, key) for i, step in enumerate(json.loads(PLAN.to_json())["steps"]) for key in step]
+)
+def test_missing_keys_of_steps(index, key):
+    refused(without(key, index), f"the Plan in the file cannot be read: .*{key}")
+
+
+def test_extra_keys():
+    refused(edited(extra="text"), "extra")
+    for index in range(len(PLAN.steps)):
+        refused(edited_step(index, extra=1), "extra")
+    refused(edited_step(1, size={"shortest_edge": 5, "longest_edge": 6, "extra": 7}), "extra")
+
+
+@pytest.mark.parametrize("version", [0, 2, -1, "1", 1.5, None, [1], {}])
+def test_other_formats(version):
+    refused(edited(format=version), re.escape(f"the Plan has format {version!r}, this release reads {FORMAT}: update"))
+
+
+@pytest.mark.parametrize("version", [True, 1.0])
+def test_a_format_that_equals_1_but_is_no_integer(version):
+    refused(edited(format=version), f"format {version!r}")
+
+
+WRONG = [None, True, 5, 5.5, "text", [], ["text"], [5], {}, {"text": 5}, [None], [[]]]
+
+
+@pytest.mark.parametrize(
+    "key", [key for key in json.loads(PLAN.to_json()) if key not in ("format", "family", "source")]
+)
+@pytest.mark.parametrize("value", WRONG, ids=repr)
+def test_wrong_types(key, value):
+    if (key, value) in [("steps", []), ("labels", []), ("labels", ["text"])]:
+        assert Plan.from_json(edited(**{key: value}))
+    else:
+        refused(edited(**{key: value}), "the Plan in the file cannot be read: ")
+
+
+@pytest.mark.parametrize("key", ["family", "source"])
+@pytest.mark.parametrize("value", [value for value in WRONG if value != "text"], ids=repr)
+def test_wrong_types_of_texts(key, value):
+    refused(edited(**{key: value}), "expected strings")
+
+
+@pytest.mark.parametrize("index", range(len(PLAN.steps)), ids=lambda i: type(PLAN.steps[i]).__name__)
+@pytest.mark.parametrize("value", WRONG, ids=repr)
+def test_wrong_types_in_steps(index, value):
+    step = json.loads(PLAN.to_json())["steps"][index]
+    for key in step:
+        if (step["op"], key) in [("rescale", "factor"), ("rescale", "offset"), ("pad", "value")]:
+            allowed = type(value) in (int, float)
+        else:
+            allowed = type(step[key]) is int and type(value) is int
+        if not allowed:
+            refused(edited_step(index, **{key: value}), "the Plan in the file cannot be read: ")
+
+
+@pytest.mark.parametrize("step", [None, True, 5, "text", [], [["op", "cast"], ["dtype", "float32"]], {}, {"op": []}])
+def test_steps_that_are_none(step):
+    refused(edited(steps=[step]), "the Plan in the file cannot be read: ")
+
+
+def test_unknown_ops_are_named():
+    refused(edited(steps=[{"op": "rotate"}]), "op.*rotate")
+
+
+@pytest.mark.parametrize(
+    ("index", "changes"),
+    [
+        (1, {"filter": "cubic"}),
+        (1, {"order": "pillow14"}),
+        (1, {"size": {"shortest_edge": 0, "longest_edge": 5}}),
+        (1, {"size": {"shortest_edge": True, "longest_edge": 5}}),
+        (1, {"size": {"shortest_edge": 5.0, "longest_edge": 5}}),
+        (1, {"size": {"height": 5}}),
+        (2, {"height": -1}),
+        (2, {"width": LONGEST_SIDE + 1}),
+        (2, {"width": 10**400}),
+        (3, {"factor": math.nan}),
+        (3, {"offset": -math.inf}),
+        (3, {"factor": 10**400}),
+        (4, {"mean": [math.nan, 0, 0]}),
+        (4, {"mean": [10**400, 0, 0]}),
+        (4, {"mean": [True, 0, 0]}),
+        (4, {"mean": [0, 0]}),
+        (4, {"std": [1, 1, 0]}),
+        (5, {"dtype": "float64"}),
+        (7, {"value": math.inf}),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_wrong_values_in_steps(index, changes):
+    refused(edited_step(index, **changes), "the Plan in the file cannot be read: ")
+
+
+@pytest.mark.parametrize("changes", [{"reference": "pillow"}, {"layout": "CHWN"}, {"outputs": ["pixels"]}])
+def test_wrong_values(changes):
+    (key,) = changes
+    refused(edited(**changes), f"{key}: expected .*, got ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "nonsense",
+        "null",
+        "5",
+        '"text"',
+        "[]",
+        "{}",
+        "NaN",
+        "[" * 100_000,
+        '{"format":' * 100_000,
+        '{"format": 1, "steps": ' + "[" * 100_000 + "]" * 100_000 + "}",
+        '{"format": ' + "9" * 5000 + "}",
+        "\ud800",
+    ],
+    ids=lambda text: f"{text[:12]!r} {len(text)}",
+)
+def test_what_is_no_plan(text):
+    refused(text)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda v: st.lists(v) | st.dictionaries(st.text(), v),
+    )
+)
+def test_any_other_json_is_refused(data):
+    refused(json.dumps(data))
+
+
+@given(st.sampled_from(range(len(PLAN.to_json()))), st.characters())
+@settings(max_examples=500)
+def test_any_other_character_gives_a_plan_or_an_error(position, character):
+    text = PLAN.to_json()
+    text = text[:position] + character + text[position + 1 :]
+    try:
+        plan = Plan.from_json(text)
+    except ArtifactError:
+        return
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+# --- Plans and lowerings that are refused
+
+
+RESIZE, CROP = Resize(Size(height=8, width=9), "bilinear", "pillow13"), CenterCrop(5, 5)
+NORMALIZE = Normalize((0.5,) * 3, (0.5,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ((Rescale(1 / 255), RESIZE), "'resize to 8x9, bilinear' works on uint8, but follows steps that give floats"),
+        ((NORMALIZE, FlipChannels(), RESIZE), "'resize .*' works on uint8"),
+        ((Cast("float16"), CROP), "'center crop 5x5' works on uint8"),
+        ((RESIZE, ConvertRGB()), "convert_rgb must be the first step"),
+        ((Rescale(1 / 255), ConvertRGB()), "convert_rgb must be the first step"),
+        ((Rescale(1 / 255), Pad(9, 9), NORMALIZE), "'normalize, .*' works on uint8, but follows other steps on floats"),
+        ((Rescale(1 / 255), FlipChannels(), Cast("float16")), "'cast to float16' works on uint8"),
+    ],
+)
+def test_orders_that_no_kernel_runs(steps, message):
+    with pytest.raises(ValueError, match=message):
+        lower(steps)
+    with pytest.raises(ValueError, match=message):
+        make_plan(*steps)
+    text = json.dumps(
+        {**json.loads(PLAN.to_json()), "steps": [json.loads(make_plan(s).to_json())["steps"][0] for s in steps]}
+    )
+    refused(text, "the Plan in the file cannot be read: " + message)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"reference": "pillow14"}, "reference: expected one of pillow13, .*, got 'pillow14'"),
+        ({"layout": "HWC"}, "layout: expected NHWC or NCHW, got 'HWC'"),
+        ({"outputs": ("pixels",)}, r"outputs: expected pixel_values, got \('pixels',\)"),
+        ({"outputs": ()}, r"outputs: expected pixel_values, got \(\)"),
+    ],
+)
+def test_wrong_fields(fields, message):
+    with pytest.raises(ValueError, match=message):
+        Plan(**{"steps": (), "reference": "pillow13", **fields})
+
+
+def test_plans_and_steps_are_frozen():
+    for item, name in [(PLAN, "layout"), (PLAN.steps[1], "filter"), (PLAN.steps[1].size, "height")]:
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(item, name, "other")
+
+
+# --- Lowering
+
+
+@pytest.mark.parametrize(
+    ("steps", "kernels"),
+    [
+        ((), ()),
+        ((ConvertRGB(),), ()),
+        ((RESIZE,), (Resample(RESIZE, None),)),
+        ((RESIZE, CROP), (Resample(RESIZE, CROP),)),
+        ((CROP, RESIZE), (CROP, Resample(RESIZE, None))),
+        ((RESIZE, CROP, CROP), (Resample(RESIZE, CROP), CROP)),
+        ((RESIZE, RESIZE, CROP), (Resample(RESIZE, None), Resample(RESIZE, CROP))),
+        ((RESIZE, FlipChannels(), CROP), (Resample(RESIZE, None), FlipChannels(), CROP)),
+        ((Rescale(0.5), NORMALIZE), (Table((Rescale(0.5), NORMALIZE)),)),
+        ((Pad(9, 9), Rescale(0.5)), (Pad(9, 9), Table((Rescale(0.5),)))),
+    ],
+)
+def test_kernels(steps, kernels):
+    assert lower(steps) == kernels
+
+
+@pytest.mark.parametrize(
+    ("steps", "size"),
+    [
+        ((), (30, 40)),
+        ((RESIZE,), (8, 9)),
+        ((Resize(Size(shortest_edge=15), "bilinear", "pillow13"),), (15, 20)),
+        ((Resize(Size(shortest_edge=15), "bilinear", "pillow13"), CROP), (5, 5)),
+        ((CROP, FlipChannels()), (5, 5)),
+        ((CROP, Pad(6, 7)), (6, 7)),
+        ((Rescale(0.5), Pad(31, 41)), (31, 41)),
+    ],
+)
+def test_sizes_are_known_before_the_pixels(steps, size):
+    assert check_size(lower(steps), 30, 40) == size
+
+
+def test_sizes_are_checked_at_every_step():
+    too_small = Pad(6, 6), CROP, Pad(4, 9)
+    with pytest.raises(InputError, match="pad_size 4x9 is smaller than the image, 5x5"):
+        check_size(lower(too_small), 2, 3)
