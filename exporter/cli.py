@@ -131,10 +131,10 @@ def _add_source(parser: argparse.ArgumentParser, text: str | None = None) -> Non
         help=text or "a preset (see `presets`), a folder, a preprocessor_config.json, or a hub id",
     )  # fmt: skip
     parser.add_argument(
-        "--reference", default="pillow", choices=("pillow", "pillow13", "pillow12.2", "pillow12.1"),
+        "--reference", default="pillow", choices=("pillow", "pillow13", "pillow12.2", "pillow12.1", "torchvision"),
         help="whose pixels to give; Pillow changed its order of passes in 12.2 (extreme ratios) and in 13 (portraits),"
         " and most public checkpoints were trained with pillow12.1, which stands for all before;"
-        " pillow (default) is the installed one",
+        " torchvision is transformers' torchvision class on the CPU; pillow (default) is the installed Pillow",
     )  # fmt: skip
     parser.add_argument("--type", help="the processor's name, where the config does not say: --type ViT")
     parser.add_argument("--size", metavar="N|HxW", help="the config key `size`: --size 384, or --size 480x640")

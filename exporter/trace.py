@@ -29,7 +29,8 @@ def trace(
     Args:
         source: a preset's name, a folder with a ``preprocessor_config.json``, such a file, or a hub id.
         reference: whose pixels to give: ``pillow13``, ``pillow12.2`` (12.2 and 12.3), ``pillow12.1`` (every older
-            one), or ``pillow``: that of the installed Pillow. The Plan records which.
+            one), ``torchvision`` (transformers' torchvision class on the CPU), or ``pillow``: that of the installed
+            Pillow, and ``torchvision`` where transformers has no PIL class. The Plan records which.
         type: the processor's name, such as ``ViT``, where the config does not say or says it wrong.
         layout: of the artifact's input: ``NHWC`` or ``NCHW``.
         dtype: of ``pixel_values``: ``float32``, or ``float16`` rounded from it.
@@ -41,12 +42,14 @@ def trace(
         UnsupportedConfig: with every problem at once.
     """
     hub = {key: overrides.pop(key) for key in HUB_OPTIONS if key in overrides}
-    if reference == "pillow":
-        reference = installed_pillow()
-    if reference not in REFERENCES:
-        raise UnsupportedConfig(f"reference: expected pillow, {', '.join(REFERENCES)}; got {reference!r}")
     found = find(os.fspath(source), **hub)
     family = find_family(found.config, found.model_config, type)
+    if reference == "pillow":
+        reference = installed_pillow() if family.has_pil else "torchvision"
+    if reference not in REFERENCES:
+        raise UnsupportedConfig(f"reference: expected pillow, {', '.join(REFERENCES)}; got {reference!r}")
+    if reference != "torchvision" and not family.has_pil:
+        raise UnsupportedConfig(f"reference: transformers has no PIL class for {family.name}: use torchvision")
     steps = to_steps(family, found.config, overrides, reference, strict)
     try:
         if dtype != "float32":

@@ -66,7 +66,7 @@ def _family_name(name: str) -> str:
 
 
 def to_steps(
-    family: Family, config: Mapping[str, Any], overrides: Mapping[str, Any], order: str, strict: bool = False
+    family: Family, config: Mapping[str, Any], overrides: Mapping[str, Any], reference: str, strict: bool = False
 ) -> tuple[Step, ...]:
     """The steps of a config.
 
@@ -93,7 +93,7 @@ def to_steps(
     if values.get("default_to_square") not in (None, True, False):
         reader.problem("default_to_square", "true or false")
     try:
-        steps = family.steps(reader, order)
+        steps = family.steps(reader, reference)
     except ValueError as error:  # a step's own check, of values that are fine one by one
         steps, problems = [], [*problems, str(error)]
     problems += reader.problems

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.ops import CenterCrop, Normalize, Resize, Step
+from runtime.ops import Normalize, Step
 from runtime.ops.size import Size
 
 from . import pipeline
@@ -43,7 +43,8 @@ class Family:
         defaults: class attributes; a key that is absent is null.
         own_keys: keys that it reads besides :data:`SHARED_KEYS`.
         legacy: rewrites old keys of a file, as the class's constructor does.
-        steps: a config's steps, given the order of passes.
+        steps: a config's steps, given the reference.
+        has_pil: whether transformers has a PIL class; without one, the reference is its torchvision class on the CPU.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Family:
     own_keys: tuple[str, ...] = ()
     legacy: Callable[[Config], Config] = dict
     steps: Callable[[Reader, str], list[Step]] = pipeline.standard
+    has_pil: bool = True
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -85,7 +87,7 @@ def _owlvit_legacy(config: Config) -> Config:
     return {**config, "do_rescale": config["rescale"]} if "rescale" in config else config
 
 
-def _convnext_steps(reader: Reader, order: str) -> list[Step]:
+def _convnext_steps(reader: Reader, reference: str) -> list[Step]:
     """Below 384, the short side becomes ``size / crop_pct`` and the middle is kept; from 384 on, no crop.
 
     image_processing_pil_convnext.py, ``resize``; it reads ``shortest_edge`` only.
@@ -97,29 +99,32 @@ def _convnext_steps(reader: Reader, order: str) -> list[Step]:
             if not any(p.startswith("size") for p in reader.problems):
                 reader.problem("size", "the form {shortest_edge}")
         elif edge >= 384:
-            resizing = [Resize(Size(height=edge, width=edge), filter, order)]
+            resizing = [pipeline.resize_to(Size(height=edge, width=edge), filter, reference)]
         else:
             fraction = reader.number("crop_pct")
             if not 0 < fraction <= 1:
                 reader.problem("crop_pct", "a number above 0 and up to 1")
                 fraction = 1.0
-            resizing = [Resize(Size(shortest_edge=int(edge / fraction)), filter, order), CenterCrop(edge, edge)]
-    rest = [*pipeline.center_crop(reader), *pipeline.rescale(reader), *pipeline.normalize(reader)]
+            longer = Size(shortest_edge=int(edge / fraction))
+            resizing = [pipeline.resize_to(longer, filter, reference), pipeline.crop_to(edge, edge, reference)]
+    rest = [*pipeline.center_crop(reader, reference), *pipeline.rescale_normalize(reader, reference)]
     return [*pipeline.convert_rgb(reader), *resizing, *rest]
 
 
-def _efficientnet_steps(reader: Reader, order: str) -> list[Step]:
+def _efficientnet_steps(reader: Reader, reference: str) -> list[Step]:
     """``rescale_offset`` subtracts 1, and ``include_top`` divides by the std once more.
 
     image_processing_pil_efficientnet.py, ``_preprocess``.
     """
-    steps = [*pipeline.convert_rgb(reader), *pipeline.resize(reader, order), *pipeline.center_crop(reader)]
-    steps += pipeline.rescale(reader, offset=1.0 if reader.flag("rescale_offset") else 0.0)
-    steps += pipeline.normalize(reader)
+    steps = [*pipeline.convert_rgb(reader), *pipeline.resize(reader, reference)]
+    steps += pipeline.center_crop(reader, reference)
+    steps += pipeline.rescale_normalize(reader, reference, offset=1.0 if reader.flag("rescale_offset") else 0.0)
     if reader.flag("include_top"):
         steps.append(Normalize((0.0, 0.0, 0.0), reader.triple("image_std", nonzero=True)))
     return steps
 
+
+_TIPS = _defaults(_square(448), resample=BILINEAR, do_normalize=False, do_convert_rgb=True)
 
 _FAMILIES = (
     Family(
@@ -203,6 +208,15 @@ _FAMILIES = (
         own_keys=("rescale",),
         legacy=_owlvit_legacy,
     ),
+    Family(
+        "PI0",
+        ("pi0",),
+        _defaults(
+            {"max_height": 224, "max_width": 224}, **HALF, default_to_square=False, do_convert_rgb=True, do_pad=True,
+            pad_size=_square(224),
+        ),
+        has_pil=False,
+    ),
     Family("PPChart2Table", ("pp_chart2table",), _defaults(_square(1024), **CLIP)),
     Family("Pvt", ("pvt", "pvt_v2"), _defaults(_square(224), **IMAGENET)),
     Family(
@@ -210,6 +224,8 @@ _FAMILIES = (
         ("colpali", "gemma3n", "paligemma", "siglip"),
         _defaults(_square(224), **HALF, default_to_square=False, do_convert_rgb=True),
     ),
+    Family("Tipsv2", ("tipsv2",), _TIPS, has_pil=False),
+    Family("Tipsv2Dpt", ("tipsv2_dpt",), _TIPS, has_pil=False),
     Family(
         "ViT",
         (

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from runtime.ops import CenterCrop, ConvertRGB, Normalize, Pad, Rescale, Resize, Step
+from runtime.ops.size import Size
 
 from .reader import Reader
 
@@ -11,24 +14,52 @@ def convert_rgb(reader: Reader) -> list[Step]:
     return [ConvertRGB()] if reader.flag("do_convert_rgb") else []
 
 
-def resize(reader: Reader, order: str) -> list[Step]:
-    if not reader.flag("do_resize"):
+def resize(reader: Reader, reference: str) -> list[Step]:
+    return [resize_to(reader.size(), reader.filter(), reference)] if reader.flag("do_resize") else []
+
+
+def resize_to(size: Size, filter: str, reference: str) -> Resize:
+    """The resize of a reference: Pillow's with its order of passes, or torchvision's, horizontal first always."""
+    if reference == "torchvision":
+        return Resize(size, filter, "pillow12.1", "torchvision")
+    return Resize(size, filter, reference)
+
+
+def center_crop(reader: Reader, reference: str) -> list[Step]:
+    if not reader.flag("do_center_crop"):
         return []
-    return [Resize(reader.size(), reader.filter(), order)]
+    return [crop_to(*reader.exact_size("crop_size"), reference)]
 
 
-def center_crop(reader: Reader) -> list[Step]:
-    return [CenterCrop(*reader.exact_size("crop_size"))] if reader.flag("do_center_crop") else []
+def crop_to(height: int, width: int, reference: str) -> CenterCrop:
+    return CenterCrop(height, width, "torchvision" if reference == "torchvision" else "pil")
 
 
-def rescale(reader: Reader, offset: float = 0.0) -> list[Step]:
-    return [Rescale(reader.number("rescale_factor"), offset)] if reader.flag("do_rescale") else []
+def rescale_normalize(reader: Reader, reference: str, offset: float = 0.0) -> list[Step]:
+    """Two steps in the PIL classes; one in the torchvision classes, which scale mean and std instead of the image.
+
+    image_processing_backends.py:328-369. An offset (EfficientNet's) keeps them apart there too.
+    """
+    steps: list[Step] = []
+    do_rescale, do_normalize = reader.flag("do_rescale"), reader.flag("do_normalize")
+    factor = reader.number("rescale_factor") if do_rescale else 1.0
+    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    if do_normalize:
+        mean, std = reader.triple("image_mean"), reader.triple("image_std", nonzero=True)
+    fused = reference == "torchvision" and do_normalize and do_rescale and not offset
+    if fused and factor == 0:
+        reader.problem("rescale_factor", "a number other than 0, to divide by")
+    elif fused:
+        mean, std = _scaled(mean, 1.0 / factor), _scaled(std, 1.0 / factor)
+    if do_rescale and not fused:
+        steps.append(Rescale(factor, offset, "float32" if reference == "torchvision" else "float64"))
+    return [*steps, Normalize(mean, std)] if do_normalize else steps
 
 
-def normalize(reader: Reader) -> list[Step]:
-    if not reader.flag("do_normalize"):
-        return []
-    return [Normalize(reader.triple("image_mean"), reader.triple("image_std", nonzero=True))]
+def _scaled(values: tuple[float, float, float], factor: float) -> tuple[float, float, float]:
+    """The float32 products, as torch computes them."""
+    red, green, blue = (float(np.float32(value) * np.float32(factor)) for value in values)
+    return red, green, blue
 
 
 def pad(reader: Reader, before: list[Step]) -> list[Step]:
@@ -45,12 +76,13 @@ def pad(reader: Reader, before: list[Step]) -> list[Step]:
     return []
 
 
-def standard(reader: Reader, order: str) -> list[Step]:
-    """image_processing_backends.py:656, ``PilBackend._preprocess``."""
-    steps = [*convert_rgb(reader), *resize(reader, order), *center_crop(reader), *rescale(reader), *normalize(reader)]
+def standard(reader: Reader, reference: str) -> list[Step]:
+    """image_processing_backends.py:656 (``PilBackend._preprocess``) and :399 (``TorchvisionBackend._preprocess``)."""
+    steps = without_pad(reader, reference)
     return [*steps, *pad(reader, steps)]
 
 
-def without_pad(reader: Reader, order: str) -> list[Step]:
+def without_pad(reader: Reader, reference: str) -> list[Step]:
     """The same in classes that never read ``do_pad``."""
-    return [*convert_rgb(reader), *resize(reader, order), *center_crop(reader), *rescale(reader), *normalize(reader)]
+    steps = [*convert_rgb(reader), *resize(reader, reference), *center_crop(reader, reference)]
+    return [*steps, *rescale_normalize(reader, reference)]

@@ -72,10 +72,13 @@ def vertical_first(height: int, width: int, new_height: int, new_width: int, ord
     return height < 0
 
 
-def crop_offset(size: int, crop: int) -> int:
+def crop_offset(size: int, crop: int, rule: str = "pil") -> int:
     """First row or column of a center crop; negative where the image is smaller and gets padded.
 
-    image_transforms.py:495-529 crops from ``(size - crop) // 2`` and pads ``ceil((crop - size) / 2)`` before, which
-    is the same number with its sign turned.
+    ``rule`` says where the odd row of padding goes. ``pil``: before (image_transforms.py:495-529 crops from
+    ``(size - crop) // 2`` and pads ``ceil((crop - size) / 2)``, the same number with its sign turned);
+    ``torchvision``: after (image_processing_backends.py:383-397).
     """
+    if rule == "torchvision":
+        return pick(size < crop, (crop - size) // 2 * -1, (size - crop) // 2)
     return (size - crop) // 2

@@ -15,7 +15,7 @@ from .ops.size import Size
 FORMAT = 1
 """The number in a Plan's JSON; raised when a reader of the old form would misread the new one."""
 
-REFERENCES = ("pillow13", "pillow12.2", "pillow12.1")
+REFERENCES = ("pillow13", "pillow12.2", "pillow12.1", "torchvision")
 
 _NAMES = {step: name for name, step in STEPS.items()}
 

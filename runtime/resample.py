@@ -1,4 +1,4 @@
-"""Filters, windows and integer weights of Pillow's 8-bit resampler.
+"""Filters, windows and integer weights of Pillow's 8-bit resampler, and of torchvision's.
 
 The formulas are written once, as plain Python over an array namespace ``xp``. Here ``xp`` is NumPy; the torch,
 TorchScript and ONNX backends run *the same source* over their own arrays (see :mod:`.arrays`), so no backend can
@@ -39,16 +39,43 @@ def window_size(n_in: int, n_out: int, support: float, block: int) -> int:
 
 
 def block_weights(
-    n_in: int, n_out: int, offset: int, count: int, filter: str, support: float
+    n_in: int, n_out: int, offset: int, count: int, filter: str, support: float, weights: str = "pillow"
 ) -> Tuple[xp.Array, xp.Array]:
     """Weights of outputs ``offset … offset + count`` of a resize from ``n_in`` to ``n_out`` samples.
 
     Outputs before 0 or from ``n_out`` on get weights of zero: a crop that is larger than the image pads with 0.
 
+    Args:
+        n_in, n_out, offset, count: in samples.
+        filter: a key of :data:`SUPPORT`, and ``support`` its value.
+        weights: ``pillow``: 22 fractional bits; ``torchvision``: as many as leave the axis's largest weight in an
+            int16 (ATen's ``UpSampleKernel.cpp``), shifted to 22.
+
     Returns:
-        ``start``, float64 ``[blocks]``: the first input sample of each block's window, and ``weights``, float64
+        ``start``, float64 ``[blocks]``: the first input sample of each block's window, and the weights, float64
         ``[blocks, block, window]`` holding integers. The last block may hold outputs past ``count``.
     """
+    start, values = block_values(n_in, n_out, offset, count, filter, support)
+    one = 4194304.0
+    if weights == "torchvision":
+        # The largest weight of *all* outputs, those that a crop leaves out too.
+        _, every = block_values(n_in, n_out, 0, n_out, filter, support)
+        ones = xp.exp2(xp.arange(22) + 1.0)
+        fits = xp.trunc(xp.largest(every) * ones + 0.5) < 32768.0
+        bits = xp.largest(xp.where(fits, ones, 1.0))
+        return start, round_half_away(values * bits) * (one / bits)
+    return start, round_half_away(values * one)
+
+
+def round_half_away(x: xp.Array) -> xp.Array:
+    """To the nearest integer, as C's ``(int)(x + 0.5)`` for x >= 0 and ``(int)(x - 0.5)`` below."""
+    return xp.trunc(xp.where(x < 0.0, x - 0.5, x + 0.5))
+
+
+def block_values(
+    n_in: int, n_out: int, offset: int, count: int, filter: str, support: float
+) -> Tuple[xp.Array, xp.Array]:
+    """:func:`block_weights` before they are made integers: the weights of an output sum to 1."""
     block = block_size(count)
     window = window_size(n_in, n_out, support, block)
     blocks = (count + block - 1) // block
@@ -68,10 +95,9 @@ def block_weights(
     source = start + xp.reshape(xp.arange(window), [1, 1, window])
     inside = (source >= low) & (source < high) & (wanted == output)
     # Resample.c multiplies by the reciprocal; a division would round differently.
-    weights = xp.where(inside, filter_value((source - center + 0.5) * (1.0 / stretch), filter), 0.0)
-    total = xp.running_total(weights)
-    scaled = weights / xp.where(total == 0.0, 1.0, total) * 4194304.0
-    return xp.reshape(start, [-1]), xp.trunc(xp.where(scaled < 0.0, scaled - 0.5, scaled + 0.5))
+    values = xp.where(inside, filter_value((source - center + 0.5) * (1.0 / stretch), filter), 0.0)
+    total = xp.running_total(values)
+    return xp.reshape(start, [-1]), values / xp.where(total == 0.0, 1.0, total)
 
 
 def nearest_index(n_in: int, n_out: int, output: xp.Array) -> xp.Array:

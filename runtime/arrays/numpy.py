@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy import abs, clip, cos, floor, maximum, reshape, sin, trunc, where  # noqa: A004
+from numpy import abs, clip, cos, exp2, floor, maximum, reshape, sin, trunc, where  # noqa: A004
 
 __all__ = [
-    "abs", "arange", "clip", "cos", "cumsum", "first", "floor", "maximum", "reshape", "running_total", "scalar",
-    "sin", "take", "trunc", "where",
+    "abs", "arange", "clip", "cos", "cumsum", "exp2", "first", "floor", "largest", "maximum", "reshape",
+    "running_total", "scalar", "sin", "take", "trunc", "where",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -43,3 +43,8 @@ def first(x: Array) -> Array:
 def take(x: Array, index: Array) -> Array:
     """Entries of a vector."""
     return x[index.astype(np.int64)]
+
+
+def largest(x: Array) -> np.float64:
+    """The largest entry."""
+    return np.float64(x.max())

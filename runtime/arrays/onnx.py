@@ -29,11 +29,17 @@ class Formulas:
             "max": lambda a, b: _scalar(g, "Max", max, a, b),
             "int": lambda a: int(a) if isinstance(a, (int, float)) else g.cast(a, "int64"),
             "round": lambda a: round(a) if isinstance(a, (int, float)) else g.node("Round", a),
-            "pick": lambda c, a, b: g.node("Where", c, *g.common(a, b), dtype="int64"),
-            "pick_float": lambda c, a, b: g.node("Where", c, *g.common(a, b), dtype="float64"),
+            "pick": lambda c, a, b: _pick(g, c, a, b, "int64"),
+            "pick_float": lambda c, a, b: _pick(g, c, a, b, "float64"),
         }
         self.geometry = bind(geometry, **numbers)
         self.resample = bind(resample, **numbers)
+
+
+def _pick(g: Any, condition: Any, yes: Any, no: Any, dtype: str) -> Any:
+    if isinstance(condition, bool):
+        return yes if condition else no
+    return g.node("Where", condition, *g.common(yes, no), dtype=dtype)
 
 
 def _scalar(g: Any, op: str, static: Any, a: Any, b: Any) -> Any:
@@ -80,6 +86,12 @@ class Arrays:
 
     def cos(self, x: Any) -> Any:
         return self.g.node("Cos", x)
+
+    def exp2(self, x: Any) -> Any:
+        return self.g.node("Pow", self.scalar(2), x)
+
+    def largest(self, x: Any) -> Any:
+        return self.g.node("ReduceMax", x, keepdims=0)
 
     def cumsum(self, x: Any) -> Any:
         return self.g.node("CumSum", x, self.g.constant(-1, "int64"))

@@ -6,11 +6,11 @@ The CPU because its ``sin`` and its running sums are the same everywhere; weight
 from typing import List
 
 import torch
-from torch import Tensor, abs, cos, floor, maximum, sin, trunc, where  # noqa: A004
+from torch import Tensor, abs, cos, exp2, floor, maximum, sin, trunc, where  # noqa: A004
 
 __all__ = [
-    "abs", "arange", "clip", "cos", "cumsum", "first", "floor", "maximum", "reshape", "running_total", "scalar",
-    "sin", "take", "trunc", "where",
+    "abs", "arange", "clip", "cos", "cumsum", "exp2", "first", "floor", "largest", "maximum", "reshape",
+    "running_total", "scalar", "sin", "take", "trunc", "where",
 ]  # fmt: skip
 
 
@@ -47,3 +47,7 @@ def first(x: Tensor) -> Tensor:
 
 def take(x: Tensor, index: Tensor) -> Tensor:
     return x[index.long()]
+
+
+def largest(x: Tensor) -> Tensor:
+    return torch.max(x)

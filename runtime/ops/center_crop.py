@@ -10,23 +10,34 @@ import numpy as np
 from ..geometry import crop_offset
 from .size import Size
 
+RULES = ("pil", "torchvision")
+
 
 @dataclass(frozen=True)
 class CenterCrop:
-    """Crops uint8 ``[H, W, 3]`` to ``height`` x ``width`` pixels around the center."""
+    """Crops uint8 ``[H, W, 3]`` to ``height`` x ``width`` pixels around the center.
+
+    Attributes:
+        height, width: in pixels.
+        rule: where the odd row of padding goes: one of :data:`RULES`, see :func:`runtime.geometry.crop_offset`.
+    """
 
     height: int
     width: int
+    rule: str = "pil"
 
     def __post_init__(self) -> None:
         Size(height=self.height, width=self.width)
+        if self.rule not in RULES:
+            raise ValueError(f"rule: expected one of {', '.join(RULES)}, got {self.rule!r}")
 
     def __str__(self) -> str:
         return f"center crop {self.height}x{self.width}"
 
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """``[H, W, C]`` of any dtype to ``[height, width, C]`` (image_transforms.py:448)."""
-        top, left = crop_offset(image.shape[0], self.height), crop_offset(image.shape[1], self.width)
+        """``[H, W, C]`` of any dtype to ``[height, width, C]`` (image_transforms.py:448, backends: 371)."""
+        top = crop_offset(image.shape[0], self.height, self.rule)
+        left = crop_offset(image.shape[1], self.width, self.rule)
         result = np.zeros((self.height, self.width, image.shape[2]), image.dtype)
         kept = image[max(top, 0) : top + self.height, max(left, 0) : left + self.width]
         y, x = max(-top, 0), max(-left, 0)

@@ -13,7 +13,7 @@ def lower(g: Any, formulas: Formulas, step: CenterCrop, image: Image) -> Image:
     sizes = ((image.height, step.height), (image.width, step.width))
     before, after, starts = [], [], []
     for size, crop in sizes:
-        offset = formulas.geometry.crop_offset(size, crop)
+        offset = formulas.geometry.crop_offset(size, crop, step.rule)
         missing = g.node("Max", *g.common(crop - size, 0))
         start = g.node("Max", *g.common(offset, 0))
         lead = start - offset

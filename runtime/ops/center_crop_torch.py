@@ -15,11 +15,11 @@ class CenterCropModule(nn.Module):
 
     def __init__(self, step: CenterCrop) -> None:
         super().__init__()
-        self.height, self.width = step.height, step.width
+        self.height, self.width, self.rule = step.height, step.width, step.rule
 
     def forward(self, image: Tensor) -> Tensor:
-        top = geometry.crop_offset(image.shape[2], self.height)
-        left = geometry.crop_offset(image.shape[3], self.width)
+        top = geometry.crop_offset(image.shape[2], self.height, self.rule)
+        left = geometry.crop_offset(image.shape[3], self.width, self.rule)
         bottom, right = self.height - image.shape[2] + top, self.width - image.shape[3] + left
         # A negative amount of padding crops.
         return F.pad(image, [-left, right, -top, bottom])

@@ -11,14 +11,23 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Rescale:
-    """``float32(float64(image) * factor)``, then minus ``offset`` in float32 (EfficientNet's ``rescale_offset``)."""
+    """``float32(image * factor)``, then minus ``offset`` in float32 (EfficientNet's ``rescale_offset``).
+
+    Attributes:
+        factor, offset: finite numbers.
+        precision: of the product: ``float64`` in transformers' PIL classes, ``float32`` in its torchvision ones.
+    """
 
     factor: float
     offset: float = 0.0
+    precision: str = "float64"
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.factor) and math.isfinite(self.offset)):
             raise ValueError(f"expected finite numbers, got factor {self.factor!r}, offset {self.offset!r}")
+
+        if self.precision not in ("float64", "float32"):
+            raise ValueError(f"precision: expected float64 or float32, got {self.precision!r}")
 
     def __str__(self) -> str:
         factor = (
@@ -28,5 +37,7 @@ class Rescale:
 
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Any shape and dtype to float32 (image_transforms.py:92, image_processing_pil_efficientnet.py:70)."""
-        result = (image.astype(np.float64) * self.factor).astype(np.float32)
+        result: np.ndarray[Any, Any] = (
+            image.astype(self.precision) * np.dtype(self.precision).type(self.factor)
+        ).astype(np.float32)
         return result - np.float32(self.offset) if self.offset else result

@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import geometry
 from ..errors import InputError
-from ..resample import SUPPORT
+from ..resample import PRECISION_BITS, SUPPORT, block_weights
 from .size import Size
 
 FILTERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
@@ -17,6 +17,13 @@ FILTERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "h
 
 ORDERS = ("pillow13", "pillow12.2", "pillow12.1")
 """Which pass runs first, by the Pillow that does so: see :func:`runtime.geometry.vertical_first`."""
+
+
+WEIGHTS = ("pillow", "torchvision")
+"""How weights become integers: see :func:`runtime.resample.block_weights`."""
+
+TORCHVISION_FILTERS = ("bilinear", "bicubic", "lanczos")
+"""Those whose uint8 kernels compute in integers."""
 
 
 @dataclass(frozen=True)
@@ -27,17 +34,26 @@ class Resize:
         size: the rule for the output size.
         filter: a key of :data:`FILTERS`.
         order: one of :data:`ORDERS`; part of the reference, so that an artifact does not drift with Pillow.
+        weights: one of :data:`WEIGHTS`. torchvision's uint8 resize is that with the order ``pillow12.1``: horizontal
+            first, always.
     """
 
     size: Size
     filter: str
     order: str
+    weights: str = "pillow"
 
     def __post_init__(self) -> None:
         if self.filter not in FILTERS:
             raise ValueError(f"filter: expected one of {', '.join(FILTERS)}, got {self.filter!r}")
         if self.order not in ORDERS:
             raise ValueError(f"order: expected one of {', '.join(ORDERS)}, got {self.order!r}")
+        if self.weights not in WEIGHTS:
+            raise ValueError(f"weights: expected one of {', '.join(WEIGHTS)}, got {self.weights!r}")
+        if self.weights == "torchvision" and self.filter not in TORCHVISION_FILTERS:
+            raise ValueError(
+                f"filter: torchvision has no exact {self.filter!r}; expected one of {', '.join(TORCHVISION_FILTERS)}"
+            )
 
     def __str__(self) -> str:
         return f"resize to {self.size}, {self.filter}"
@@ -57,7 +73,27 @@ class Resize:
         return new_height, new_width
 
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """uint8 ``[H, W, 3]`` to uint8 ``[h, w, 3]`` with Pillow (transformers: image_transforms.py:316).
+        """uint8 ``[H, W, 3]`` to uint8 ``[h, w, 3]``, with Pillow or in NumPy's integers."""
+        new_height, new_width = self.output_size(*image.shape[:2])
+        if self.weights == "torchvision":
+            return self._rows(self._rows(image.swapaxes(0, 1), new_width).swapaxes(0, 1), new_height)
+        return self._pillow(image, new_height, new_width)
+
+    def _rows(self, image: np.ndarray[Any, Any], new_height: int) -> np.ndarray[Any, Any]:
+        """The vertical pass of the formula, in integers: no other library takes torchvision's weights."""
+        start, weights = block_weights(
+            image.shape[0], new_height, 0, new_height, self.filter, self.support, self.weights
+        )
+        windows = image[start.astype(np.int64)[:, None] + np.arange(weights.shape[2])]
+        sums = np.einsum("bow,bw...->bo...", weights.astype(np.int64), windows.astype(np.int64))
+        pixels: np.ndarray[Any, Any] = np.clip((sums + 2 ** (PRECISION_BITS - 1)) >> PRECISION_BITS, 0, 255).astype(
+            np.uint8
+        )
+        pixels = pixels.reshape(-1, *image.shape[1:])
+        return pixels[:new_height]
+
+    def _pillow(self, image: np.ndarray[Any, Any], new_height: int, new_width: int) -> np.ndarray[Any, Any]:
+        """transformers' image_transforms.py:316.
 
         The passes run one by one, so that the order is the Plan's and not the installed Pillow's. A single pass gives
         the same bits in every Pillow from 11.3 to 13.0.
@@ -65,7 +101,6 @@ class Resize:
         from PIL import Image
 
         height, width = image.shape[:2]
-        new_height, new_width = self.output_size(height, width)
         result = Image.fromarray(image)
         vertical, horizontal = (result.width, new_height), (new_width, result.height)
         if self.filter == "nearest":

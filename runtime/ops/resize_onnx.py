@@ -22,7 +22,8 @@ def lower(g: Any, formulas: Formulas, kernel: Resample, image: Image) -> Image:
     height, width = geometry.output_size(image.height, image.width, *step.size.rule)
     top, left, rows, columns = 0, 0, height, width
     if crop is not None:
-        top, left = geometry.crop_offset(height, crop.height), geometry.crop_offset(width, crop.width)
+        top = geometry.crop_offset(height, crop.height, crop.rule)
+        left = geometry.crop_offset(width, crop.width, crop.rule)
         rows, columns = crop.height, crop.width
     with g.scope("height"):
         resize_rows = _axis(g, formulas, kernel, image.height, height, top, rows, axis=2)
@@ -46,7 +47,9 @@ def _axis(
 ) -> Any:
     """One axis's pass as a local function of the image, its weights computed once outside."""
     step = kernel.resize
-    start, weights = formulas.resample.block_weights(n_in, n_out, offset, count, step.filter, step.support)
+    start, weights = formulas.resample.block_weights(
+        n_in, n_out, offset, count, step.filter, step.support, step.weights
+    )
     start = g.cast(start, "int64")
     block = formulas.resample.block_size(count)
     name = "resize_rows" if axis == 2 else "resize_columns"

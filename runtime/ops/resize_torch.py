@@ -15,14 +15,14 @@ geometry = arrays.reload(_geometry, "torch")
 resample = arrays.reload(_resample, "torch", xp=torch_arrays)
 
 
-def rows(image: Tensor, new_height: int, top: int, count: int, filter: str, support: float) -> Tensor:
+def rows(image: Tensor, new_height: int, top: int, count: int, filter: str, support: float, kind: str) -> Tensor:
     """The vertical pass: rows ``top … top + count`` of uint8 ``[N, C, H, W]`` resized to ``new_height`` rows.
 
     Sums are float64: integers of 30 bits are exact there in any order, and neither a matmul precision flag nor
     autocast touches them.
     """
     batch, channels, height, width = image.shape
-    start, weights = resample.block_weights(height, new_height, top, count, filter, support)
+    start, weights = resample.block_weights(height, new_height, top, count, filter, support, kind)
     weights = weights.to(image.device)
     blocks, block, window = weights.shape
     starts: List[int] = start.long().tolist()
@@ -33,10 +33,10 @@ def rows(image: Tensor, new_height: int, top: int, count: int, filter: str, supp
     return pixels.reshape(batch, channels, blocks * block, width)[:, :, :count]
 
 
-def columns(image: Tensor, new_width: int, left: int, count: int, filter: str, support: float) -> Tensor:
+def columns(image: Tensor, new_width: int, left: int, count: int, filter: str, support: float, kind: str) -> Tensor:
     """The horizontal pass, as :func:`rows`."""
     batch, channels, height, width = image.shape
-    start, weights = resample.block_weights(width, new_width, left, count, filter, support)
+    start, weights = resample.block_weights(width, new_width, left, count, filter, support, kind)
     weights = weights.transpose(1, 2).contiguous().to(image.device)
     blocks, window, block = weights.shape
     starts: List[int] = start.long().tolist()
@@ -48,7 +48,15 @@ def columns(image: Tensor, new_width: int, left: int, count: int, filter: str, s
 
 
 def resize(
-    image: Tensor, rule: str, numbers: List[int], filter: str, support: float, order: str, crop: List[int]
+    image: Tensor,
+    rule: str,
+    numbers: List[int],
+    filter: str,
+    support: float,
+    order: str,
+    weights: str,
+    crop: List[int],
+    crop_rule: str,
 ) -> Tensor:
     """uint8 ``[N, C, H, W]`` to uint8 ``[N, C, h, w]``, both passes. ``crop`` is (height, width), or zeros."""
     height, width = image.shape[2], image.shape[3]
@@ -58,14 +66,15 @@ def resize(
     top, left, kept_height, kept_width = 0, 0, new_height, new_width
     if crop[0] > 0:
         kept_height, kept_width = crop[0], crop[1]
-        top, left = geometry.crop_offset(new_height, kept_height), geometry.crop_offset(new_width, kept_width)
+        top = geometry.crop_offset(new_height, kept_height, crop_rule)
+        left = geometry.crop_offset(new_width, kept_width, crop_rule)
     image = image.contiguous()
     if geometry.vertical_first(height, width, new_height, new_width, order):
-        image = rows(image, new_height, top, kept_height, filter, support)
-        image = columns(image, new_width, left, kept_width, filter, support)
+        image = rows(image, new_height, top, kept_height, filter, support, weights)
+        image = columns(image, new_width, left, kept_width, filter, support, weights)
     else:
-        image = columns(image, new_width, left, kept_width, filter, support)
-        image = rows(image, new_height, top, kept_height, filter, support)
+        image = columns(image, new_width, left, kept_width, filter, support, weights)
+        image = rows(image, new_height, top, kept_height, filter, support, weights)
     return image.contiguous()
 
 
@@ -74,7 +83,17 @@ resize_op = torch.library.custom_op("export_preprocessor::resize", resize, mutat
 
 
 @resize_op.register_fake
-def _(image: Tensor, rule: str, numbers: List[int], filter: str, support: float, order: str, crop: List[int]) -> Tensor:
+def _(
+    image: Tensor,
+    rule: str,
+    numbers: List[int],
+    filter: str,
+    support: float,
+    order: str,
+    weights: str,
+    crop: List[int],
+    crop_rule: str,
+) -> Tensor:
     sizes: List[int | torch.SymInt]
     if crop[0] > 0:
         sizes = [*crop]
@@ -94,7 +113,8 @@ class ResampleModule(nn.Module):
         step, crop = kernel.resize, kernel.crop
         self.rule, first, second = step.size.rule
         self.numbers: List[int] = [first, second]
-        self.filter, self.support, self.order = step.filter, step.support, step.order
+        self.filter, self.support, self.order, self.weights = step.filter, step.support, step.order, step.weights
+        self.crop_rule = crop.rule if crop else "pil"
         self.crop: List[int] = [crop.height, crop.width] if crop else [0, 0]
 
     def forward(self, image: Tensor) -> Tensor:
@@ -102,7 +122,25 @@ class ResampleModule(nn.Module):
         if not torch.jit.is_scripting():  # noqa: SIM102
             if torch.compiler.is_compiling():
                 compiled: Tensor = resize_op(
-                    image, self.rule, self.numbers, self.filter, self.support, self.order, self.crop
+                    image,
+                    self.rule,
+                    self.numbers,
+                    self.filter,
+                    self.support,
+                    self.order,
+                    self.weights,
+                    self.crop,
+                    self.crop_rule,
                 )
                 return compiled
-        return resize(image, self.rule, self.numbers, self.filter, self.support, self.order, self.crop)
+        return resize(
+            image,
+            self.rule,
+            self.numbers,
+            self.filter,
+            self.support,
+            self.order,
+            self.weights,
+            self.crop,
+            self.crop_rule,
+        )
