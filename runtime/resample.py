@@ -22,7 +22,16 @@ from .arrays import numpy as xp
 PRECISION_BITS = 22
 """Fractional bits of a weight: Resample.c, ``PRECISION_BITS = 32 - 8 - 2``."""
 
-SUPPORT = {"nearest": 0.5, "box": 0.5, "bilinear": 1.0, "hamming": 1.0, "bicubic": 2.0, "lanczos": 3.0}
+SUPPORT = {
+    "nearest": 0.5,
+    "box": 0.5,
+    "bilinear": 1.0,
+    "hamming": 1.0,
+    "bicubic": 2.0,
+    "lanczos": 3.0,
+    "mks2013": 2.5,
+    "mks2021": 4.5,
+}
 """Half width of each filter in output pixels."""
 
 
@@ -96,6 +105,9 @@ def block_values(
     inside = (source >= low) & (source < high) & (wanted == output)
     # Resample.c multiplies by the reciprocal; a division would round differently.
     values = xp.where(inside, filter_value((source - center + 0.5) * (1.0 / stretch), filter), 0.0)
+    if filter == "mks2013" or filter == "mks2021":
+        # These do not interpolate: only by leaving out a pass that changes no size does Pillow keep the pixels.
+        values = xp.where((end == xp.scalar(n_out)) & inside, xp.where(source == output, 1.0, source * 0.0), values)
     total = xp.running_total(values)
     return xp.reshape(start, [-1]), values / xp.where(total == 0.0, 1.0, total)
 
@@ -126,6 +138,14 @@ def filter_value(x: xp.Array, filter: str) -> xp.Array:
         near = (1.5 * x - 2.5) * x * x + 1.0
         far = (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5
         return xp.where(x < 1.0, near, xp.where(x < 2.0, far, 0.0))
+    if filter == "mks2013":
+        mks = xp.where(x < 1.5, (1.0 - x) * (1.75 - x), -0.125 * (x - 2.5) * (x - 2.5))
+        return xp.where(x < 0.5, 17.0 / 16.0 - 1.75 * (x * x), xp.where(x < 2.5, mks, 0.0))
+    if filter == "mks2021":
+        far = xp.where(x < 3.5, 1.0 / 36.0 * (x - 3.0) * (x - 3.75), -1.0 / 288.0 * ((x - 4.5) * (x - 4.5)))
+        mks = xp.where(x < 2.5, 1.0 / 6.0 * (x - 2.0) * (65.0 / 24.0 - x), far)
+        mks = xp.where(x < 1.5, 35.0 / 36.0 * (x - 1.0) * (x - 239.0 / 140.0), mks)
+        return xp.where(x < 0.5, 577.0 / 576.0 - 239.0 / 144.0 * (x * x), xp.where(x < 4.5, mks, 0.0))
     return xp.where(x < 3.0, sinc(x) * sinc(x / 3.0), 0.0)
 
 

@@ -11,7 +11,7 @@ class PadModule(nn.Module):
 
     def __init__(self, step: Pad) -> None:
         super().__init__()
-        self.height, self.width, self.value = step.height, step.width, step.value
+        self.height, self.width, self.value = step.height, step.width, float(step.value)
 
     def forward(self, image: Tensor) -> Tensor:
         bottom, right = self.height - image.shape[2], self.width - image.shape[3]

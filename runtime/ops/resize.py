@@ -12,7 +12,16 @@ from ..errors import InputError
 from ..resample import PRECISION_BITS, SUPPORT, block_weights
 from .size import Size
 
-FILTERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
+FILTERS = {
+    "nearest": 0,
+    "lanczos": 1,
+    "bilinear": 2,
+    "bicubic": 3,
+    "box": 4,
+    "hamming": 5,
+    "mks2013": 6,
+    "mks2021": 7,
+}
 """Names and Pillow's numbers (``PIL.Image.Resampling``), which configs use as ``resample``."""
 
 ORDERS = ("pillow13", "pillow12.2", "pillow12.1")
@@ -75,9 +84,21 @@ class Resize:
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """uint8 ``[H, W, 3]`` to uint8 ``[h, w, 3]``, with Pillow or in NumPy's integers."""
         new_height, new_width = self.output_size(*image.shape[:2])
-        if self.weights == "torchvision":
-            return self._rows(self._rows(image.swapaxes(0, 1), new_width).swapaxes(0, 1), new_height)
-        return self._pillow(image, new_height, new_width)
+        if self.weights == "pillow" and self._installed():
+            return self._pillow(image, new_height, new_width)
+        if self._vertical_first(image, new_height, new_width):
+            return self._rows(self._rows(image, new_height).swapaxes(0, 1), new_width).swapaxes(0, 1)
+        return self._rows(self._rows(image.swapaxes(0, 1), new_width).swapaxes(0, 1), new_height)
+
+    def _installed(self) -> bool:
+        """Whether the installed Pillow has the filter: the MKS ones came with 13."""
+        from PIL import Image
+
+        return FILTERS[self.filter] in set(Image.Resampling)
+
+    def _vertical_first(self, image: np.ndarray[Any, Any], new_height: int, new_width: int) -> bool:
+        height, width = image.shape[:2]
+        return geometry.vertical_first(height, width, new_height, new_width, self.order)
 
     def _rows(self, image: np.ndarray[Any, Any], new_height: int) -> np.ndarray[Any, Any]:
         """The vertical pass of the formula, in integers: no other library takes torchvision's weights."""
@@ -100,12 +121,11 @@ class Resize:
         """
         from PIL import Image
 
-        height, width = image.shape[:2]
         result = Image.fromarray(image)
         vertical, horizontal = (result.width, new_height), (new_width, result.height)
         if self.filter == "nearest":
             passes = [(new_width, new_height)]
-        elif geometry.vertical_first(height, width, new_height, new_width, self.order):
+        elif self._vertical_first(image, new_height, new_width):
             passes = [vertical, (new_width, new_height)]
         else:
             passes = [horizontal, (new_width, new_height)]

@@ -37,9 +37,11 @@ def lower(g: Any, formulas: Formulas, kernel: Resample, image: Image) -> Image:
         return resize_rows(resize_columns(image.pixels))
 
     condition = geometry.vertical_first(image.height, image.width, height, width, step.order)
-    never = step.order == "pillow12.1" or step.filter == "nearest"
-    pixels = horizontal_first() if never else g.branch(condition, vertical_first, horizontal_first, name="pass_order")
-    return Image(pixels, rows, columns)
+    if step.order == "pillow12.1" or step.filter == "nearest":
+        condition = False
+    if isinstance(condition, bool):  # the same for every image
+        return Image(vertical_first() if condition else horizontal_first(), rows, columns)
+    return Image(g.branch(condition, vertical_first, horizontal_first, name="pass_order"), rows, columns)
 
 
 def _axis(
