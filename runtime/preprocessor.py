@@ -82,7 +82,7 @@ class Preprocessor:
                 raise BackendUnavailable("backend 'onnx' needs an .onnx file; this is a .pt file")
             from .backends.onnx import OnnxBackend
 
-            return OnnxBackend(self._path, self.plan)
+            return OnnxBackend(self._path, self.plan, self._fused)
         if self.backend == "torchscript" and (not scripted or self._path is None):
             raise BackendUnavailable("backend 'torchscript' needs a .pt file; this is an .onnx file")
         try:
@@ -102,7 +102,9 @@ class Preprocessor:
         return f"<Preprocessor {self.plan.family} {self.backend}: {', '.join(self.output_names)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Preprocessor, (self.plan, self.backend, self._path, self._fused, self._device)
+        if self._path is None:
+            return Preprocessor, (self.plan, self.backend)
+        return load, (self._path, self.backend, self._device)
 
     def __call__(self, images: Any, return_tensors: str | None = "np") -> Features:
         """Processes one image or a list of them.

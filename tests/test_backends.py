@@ -1,5 +1,7 @@
 """Whole pipelines in every backend, and the torch module as people compile it."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from runtime.backends.torch import Preprocess
 from runtime.lowering import check_size, lower
 from runtime.ops import Cast, CenterCrop, FlipChannels, Normalize, Pad, Rescale, Resize
 from runtime.ops.resize import FILTERS, ORDERS
+from runtime.ops.resize_torch import resize_op
 from runtime.ops.size import FORMS, Size
 
 from .helpers import assert_equal, assert_everywhere, backends, first, make_plan, noise, script, sides
@@ -144,28 +147,78 @@ def test_the_module_adds_nothing_to_a_checkpoint():
     assert not module.state_dict()
 
 
+@contextlib.contextmanager
+def changed(setter, value, before):
+    setter(value)
+    try:
+        yield
+    finally:
+        setter(before)
+
+
+SETTINGS = {
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "matmul precision": lambda: changed(torch.set_float32_matmul_precision, "medium", "highest"),
+    "float16": lambda: changed(torch.set_default_dtype, torch.float16, torch.float32),
+    "float64": lambda: changed(torch.set_default_dtype, torch.float64, torch.float32),
+    "deterministic": lambda: changed(torch.use_deterministic_algorithms, True, False),
+    "threads": lambda: changed(torch.set_num_threads, 4, 1),
+    "default device": lambda: torch.device("meta"),  # as torch.set_default_device("cuda") on a machine with one
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_torchs_settings_change_nothing(module, setting):
+    images = noise(300, 200)[None]
+    (expected,) = backends(make_plan(*PIPELINES["CLIP"]))["pil"](images).values()
+    batch = torch.from_numpy(images)
+    with SETTINGS[setting]():
+        values = module(batch)["pixel_values"]
+    assert_equal(values, expected, setting)
+
+
+@pytest.mark.parametrize("crop", [[0, 0], [9, 8]])
+@pytest.mark.parametrize("rule", ["height, width", "shortest_edge", "max_height, max_width"])
+def test_the_custom_op_keeps_torchs_rules(rule, crop):
+    image = torch.from_numpy(first(noise(50, 41)))
+    torch.library.opcheck(resize_op, (image, rule, [20, 30], "bilinear", 1.0, "pillow13", crop))
+
+
+def compile_fresh(plan, **options):
+    torch.compiler.reset()
+    return torch.compile(Preprocess(plan).eval(), fullgraph=True, **options)
+
+
 @pytest.mark.parametrize("name", PIPELINES)
 def test_compiled(name):
-    torch.compiler.reset()
     plan = make_plan(*PIPELINES[name])
-    compiled = torch.compile(Preprocess(plan).eval(), fullgraph=True)
-    for shape in SHAPES:
+    compiled = compile_fresh(plan)
+    for shape in [*SHAPES, (1, 40)]:
         images = noise(*shape)[None]
         expected = backends(plan)["pil"](images)["pixel_values"]
         for batch in (torch.from_numpy(images), torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()):
             assert_equal(compiled(batch)["pixel_values"], expected, f"compiled {name} at {shape}")
 
 
+@pytest.mark.parametrize("name", ["CLIP", "DETR"])
+def test_compiled_once_for_all_sizes(name):
+    plan = make_plan(*PIPELINES[name])
+    compiled = compile_fresh(plan, dynamic=True)
+    compiled(torch.from_numpy(noise(50, 60)[None]))
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for shape in SHAPES:
+            images = noise(*shape)[None]
+            expected = backends(plan)["pil"](images)["pixel_values"]
+            assert_equal(compiled(torch.from_numpy(images))["pixel_values"], expected, f"{name} at {shape}")
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("tf32", [True, False])
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("name", PIPELINES)
-def test_on_a_gpu(name, compiled, tf32, monkeypatch):
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", tf32)
-    torch.compiler.reset()
+def test_on_a_gpu(name, compiled, monkeypatch):
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
     plan = make_plan(*PIPELINES[name])
-    module = Preprocess(plan).eval().cuda()
-    module = torch.compile(module, fullgraph=True) if compiled else module
+    module = compile_fresh(plan).cuda() if compiled else Preprocess(plan).eval().cuda()
     for shape in SHAPES:
         images = noise(*shape)[None]
         expected = backends(plan)["pil"](images)["pixel_values"]

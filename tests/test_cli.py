@@ -247,6 +247,7 @@ FLAGS = {
     "--reference pillow12.1": lambda plan: plan.reference == "pillow12.1" and plan.steps[0].order == "pillow12.1",
     "--reference pillow12.2": lambda plan: plan.reference == "pillow12.2",
     "--reference pillow13": lambda plan: plan.reference == "pillow13",
+    "--reference torchvision": lambda plan: plan.reference == "torchvision" and plan.steps[0].weights == "torchvision",
     "--reference pillow": lambda plan: plan.reference == installed_pillow(),
     "--type DeiT": lambda plan: plan.family == "DeiT",
     "--type CLIPImageProcessor": lambda plan: plan.family == "CLIP",
@@ -372,6 +373,24 @@ def test_offline_asks_only_the_cache(done, hub, monkeypatch):
     assert (plan_of("a.onnx").source, plan_of("a.onnx").steps[0].size) == ("org/name", Size(height=32, width=32))
     done("org/name", "--offline", "--revision", "old", "-o", "b.onnx")
     assert plan_of("b.onnx").steps[0].size == Size(height=24, width=24)
+
+
+def test_offline_opens_no_connection(folder, hub):
+    """Nor does the hub's client, in a process where it has not asked for anything yet."""
+    code = """
+import socket, sys
+def refuse(*arguments, **more):
+    raise SystemExit("opened a connection")
+socket.create_connection = refuse
+from exporter.cli import main
+sys.exit(main(["inspect", "org/name", "--offline"]))
+"""
+    environment = {**os.environ, "HF_HUB_CACHE": str(hub), "HF_HOME": str(folder), "HF_HUB_OFFLINE": "0"}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "resize to 32x32" in result.stdout
 
 
 def test_without_offline_the_hub_is_asked_for(command, hub, monkeypatch):

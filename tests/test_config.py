@@ -4,7 +4,6 @@ import json
 import math
 import warnings
 
-import numpy as np
 import pytest
 import transformers
 from PIL import Image
@@ -22,8 +21,15 @@ IMAGES = (noise(37, 53), noise(90, 41), noise(64, 64))
 SMALL = {"size": {"height": 40, "width": 56}}
 
 
-def steps(family, config, overrides=(), strict=False):
-    return to_steps(FAMILIES[family], config, dict(overrides), INSTALLED_ORDER, strict)
+CLASSES = [
+    *((family, INSTALLED_ORDER) for family in FAMILIES if FAMILIES[family].has_pil),
+    *((family, "torchvision") for family in FAMILIES),
+]
+"""Each class of transformers, as a family and the reference that means it."""
+
+
+def steps(family, config, overrides=(), strict=False, reference=INSTALLED_ORDER):
+    return to_steps(FAMILIES[family], config, dict(overrides), reference, strict)
 
 
 def step(family, kind, config):
@@ -38,27 +44,34 @@ def refusal(*arguments, **more):
     return caught.value.problems
 
 
-def ours(family, config, image):
-    return Preprocessor(Plan(steps(family, config), INSTALLED_ORDER, family), "pil")(image)["pixel_values"]
+def class_of(family, reference):
+    return getattr(transformers, f"{family}ImageProcessor{'' if reference == 'torchvision' else 'Pil'}")
 
 
-def theirs(family, config, image):
+def ours(family, reference, config, image):
+    plan = Plan(steps(family, config, reference=reference), reference, family)
+    return Preprocessor(plan, "pil")(image)["pixel_values"]
+
+
+def theirs(family, reference, config, image):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # transformers divides before it fails
-        outputs = getattr(transformers, f"{family}ImageProcessorPil")(**config)(image, return_tensors="np")
-    return np.asarray(outputs["pixel_values"] if hasattr(outputs, "keys") else outputs)  # Idefics gives a bare tensor
+        outputs = class_of(family, reference)(**config)(image, return_tensors="pt")
+    outputs = outputs["pixel_values"] if hasattr(outputs, "keys") else outputs  # Idefics gives a bare tensor
+    return outputs.numpy()
 
 
-def assert_same_meaning(family, config):
+def assert_same_meaning(family, reference, config):
     """Equal pixels; where transformers fails on the config or the image, so do we."""
     for image in map(Image.fromarray, IMAGES):
         try:
-            expected = theirs(family, config, image)
-        except (ValueError, TypeError, AttributeError, KeyError, IndexError):
+            expected = theirs(family, reference, config, image)
+        except (ValueError, TypeError, AttributeError, KeyError, IndexError, RuntimeError):
             with pytest.raises(PreprocessorError):
-                ours(family, config, image)
+                ours(family, reference, config, image)
         else:
-            assert_equal(ours(family, config, image), expected, f"{family} {config} at {image.size}")
+            what = f"{family} {reference} {config} at {image.size}"
+            assert_equal(ours(family, reference, config, image), expected, what)
 
 
 # What configs say, next to what transformers makes of it.
@@ -112,7 +125,6 @@ ODDITIES = [
     {"size": 40, "image_mean": 0.25, "image_std": 0.75},
     {"size": 40, "image_mean": 0, "image_std": 2},
     {"size": 40, "image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, -0.6]},
-    {"size": 40, "image_mean": [0.5]},
     {"size": 40, "image_std": [0.5, 0.5]},
     {"size": 40, "do_convert_rgb": None},
     {**SMALL, "do_pad": True, "pad_size": 70},
@@ -121,14 +133,30 @@ ODDITIES = [
     {**SMALL, "do_pad": False, "pad_size": 70},
     {**SMALL, "pad_size": 70},
     {"image_mean": [0.1, 0.2, 0.3], "do_resize": False, "do_center_crop": False, "do_pad": True, "pad_size": 96},
-    *({**SMALL, "resample": resample} for resample in range(6)),
+    *({**SMALL, "resample": resample} for resample in range(1, 8)),
 ]
 
 
+# Where only the PIL classes are followed: the torchvision ones broadcast one mean, and their nearest is not Pillow's.
+PIL_ODDITIES = [{"size": 40, "image_mean": [0.5]}, {**SMALL, "resample": 0}]
+
+
 @pytest.mark.parametrize("config", ODDITIES, ids=json.dumps)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_a_config_means_what_transformers_makes_of_it(family, config):
-    assert_same_meaning(family, config)
+@pytest.mark.parametrize(("family", "reference"), CLASSES)
+def test_a_config_means_what_transformers_makes_of_it(family, reference, config):
+    assert_same_meaning(family, reference, config)
+
+
+@pytest.mark.parametrize("config", PIL_ODDITIES, ids=json.dumps)
+@pytest.mark.parametrize("family", [family for family in FAMILIES if FAMILIES[family].has_pil])
+def test_a_config_means_what_the_pil_class_makes_of_it(family, config):
+    assert_same_meaning(family, INSTALLED_ORDER, config)
+
+
+@pytest.mark.parametrize("config", PIL_ODDITIES, ids=json.dumps)
+@pytest.mark.parametrize("family", [family for family in FAMILIES if FAMILIES[family].defaults["do_normalize"]])
+def test_what_is_not_followed_in_a_torchvision_class_is_refused(family, config):
+    assert refusal(family, config, reference="torchvision")
 
 
 @pytest.mark.parametrize(
@@ -167,32 +195,33 @@ def test_a_config_means_what_transformers_makes_of_it(family, config):
     ],
     ids=str,
 )
-def test_a_familys_own_keys_mean_what_transformers_makes_of_them(family, config):
-    assert_same_meaning(family, config)
+@pytest.mark.parametrize("reference", [INSTALLED_ORDER, "torchvision"])
+def test_a_familys_own_keys_mean_what_transformers_makes_of_them(family, reference, config):
+    assert_same_meaning(family, reference, config)
 
 
 @pytest.mark.parametrize("value", [None, 0], ids=str)
 @pytest.mark.parametrize("family", ["CLIP", "ViT"])
 def test_an_integer_size_is_the_short_edge_where_default_to_square_is_null(family, value):
-    assert_same_meaning(family, {"size": 40, "default_to_square": value})
+    assert_same_meaning(family, INSTALLED_ORDER, {"size": 40, "default_to_square": value})
 
 
 @pytest.mark.parametrize("key", ["size", "crop_size", "pad_size"])
 def test_a_size_that_transformers_cannot_load_is_refused_even_where_its_step_is_off(key):
     config = {"do_resize": False, "do_center_crop": False, "do_pad": False, key: "40"}
     with pytest.raises(ValueError, match="size"):
-        theirs("ViT", config, IMAGES[0])
+        theirs("ViT", INSTALLED_ORDER, config, Image.fromarray(IMAGES[0]))
     (problem,) = refusal("ViT", config)
     assert problem.startswith(f"{key}:")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_it_reads_the_keys_that_transformers_reads(family):
-    theirs = set(getattr(transformers, f"{family}ImageProcessorPil").valid_kwargs.__annotations__)
+@pytest.mark.parametrize(("family", "reference"), CLASSES)
+def test_it_reads_the_keys_that_transformers_reads(family, reference):
+    read = set(class_of(family, reference).valid_kwargs.__annotations__)
     callables = {"transform"}  # Idefics takes a function, which no file can hold
     legacy = {"use_square_size", "rescale"}  # read by constructors
-    assert theirs - set(FAMILIES[family].keys) <= METADATA | callables
-    assert set(FAMILIES[family].keys) - theirs <= legacy
+    assert read - set(FAMILIES[family].keys) <= METADATA | callables
+    assert set(FAMILIES[family].keys) - read <= legacy
 
 
 # Forms of size, null and defaults.
@@ -310,7 +339,7 @@ REFUSED = [
     ("CLIP", {"crop_size": "224"}, "crop_size"),
     ("CLIP", {"crop_size": None}, "crop_size"),
     ("CLIP", {"crop_size": 0}, "crop_size.height"),
-    *(("ViT", {"resample": value}, "resample") for value in (6, -1, 9, "bicubic", True, 2.0, None, [2])),
+    *(("ViT", {"resample": value}, "resample") for value in (8, -1, 9, "bicubic", True, 2.0, None, [2])),
     *(("CLIP", {key: value}, key) for key in SWITCHES for value in ("true", "", 1, 0, [])),
     ("ViT", {"do_pad": "false"}, "do_pad"),
     ("EfficientNet", {"include_top": "true"}, "include_top"),

@@ -93,8 +93,11 @@ def test_pillow_means_the_installed_one(monkeypatch, version, expected):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"reference": "pillow14"}, "reference: expected pillow, pillow13, pillow12.2, pillow12.1; got 'pillow14'"),
-        ({"reference": "torchvision"}, "reference: expected"),
+        ({"reference": "pillow14"}, "reference: expected pillow, pillow13, pillow12.2, pillow12.1, torchvision; got"),
+        (
+            {"reference": "pillow13", "type": "Tipsv2"},
+            "reference: transformers has no PIL class for Tipsv2: use torchv",
+        ),
         ({"layout": "CHW"}, "layout: expected NHWC or NCHW, got 'CHW'"),
         ({"dtype": "float64"}, "dtype: expected one of float32, float16, got 'float64'"),
         ({"dtype": "uint8"}, "dtype: expected"),
@@ -108,6 +111,11 @@ def test_what_trace_refuses(options, message):
     with pytest.raises(UnsupportedConfig) as caught:
         small(**options)
     assert str(caught.value).startswith(message)
+
+
+def test_a_family_without_a_pil_class_is_torchvisions():
+    assert small(type="Tipsv2").reference == "torchvision"
+    assert small(reference="torchvision").reference == "torchvision"
 
 
 def test_trace_takes_paths(tmp_path):

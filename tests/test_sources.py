@@ -1,6 +1,7 @@
 """Where configs come from: presets, folders, files and the hub's cache; and what a broken one is called."""
 
 import json
+import socket
 import time
 
 import huggingface_hub
@@ -266,6 +267,14 @@ def hub(request, cache, monkeypatch):
         monkeypatch.delenv(proxy, raising=False)
         monkeypatch.delenv(proxy.upper(), raising=False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:1")  # nothing listens there
+
+    def fail(*arguments, **more):
+        pytest.fail("asked for the hub")
+
+    if request.param == "local_files_only":
+        monkeypatch.setattr(sources, "_hub_reachable", fail)
+    elif request.param == "offline variable":
+        monkeypatch.setattr(socket, "create_connection", fail)
     options = {"cache_dir": cache}
     return {**options, "local_files_only": True} if request.param == "local_files_only" else options
 

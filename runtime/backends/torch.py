@@ -61,8 +61,10 @@ class TorchBackend:
         self._module = module.to(self._device).eval()
 
     def run(self, images: np.ndarray[Any, Any]) -> dict[str, Tensor]:
+        # A view of a PIL image is read-only, which torch warns of.
+        images = images if images.flags.writeable else images.copy()
         # Channels first, so that the module need not guess.
         batch = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2)
-        with torch.inference_mode():
+        with torch.no_grad():  # inference_mode's tensors could not be trained on
             result: dict[str, Tensor] = self._module(batch)
         return result

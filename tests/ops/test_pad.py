@@ -49,7 +49,7 @@ def test_pixels_are_padded_before_the_table(value):
 @pytest.mark.parametrize("value", [-1.0, 256.0, 1e30])
 @pytest.mark.parametrize("before", [(), (Resize(Size(height=4, width=4), "bilinear", "pillow13"),)], ids=len)
 def test_a_value_that_no_pixel_has_is_refused_before_the_table(before, value):
-    # uint8 wraps in NumPy, overflows in torch, and reads another channel's row of the table in ONNX.
+    # uint8 wraps in NumPy, and overflows in torch and ONNX.
     with pytest.raises(ValueError, match=r"value: expected .*, got "):
         make_plan(*before, Pad(9, 9, value), Rescale(1 / 255))
 
