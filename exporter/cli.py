@@ -6,7 +6,9 @@ Exit codes: 0 done, 1 values differ, 2 bad usage or input. An error is a line th
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,15 +18,22 @@ from typing import Any, NoReturn
 import exporter
 from models.config import UnreadKeyWarning
 from models.presets import PRESETS
-from models.sources import read_json
+from models.sources import labels, read_json
 from runtime import artifact
-from runtime.errors import InputError, ParityError, PreprocessorError, UnsupportedConfig
+from runtime.errors import ArtifactError, InputError, ParityError, PreprocessorError, UnsupportedConfig
 from runtime.plan import Plan
 from runtime.preprocessor import BACKENDS, load
 
 from . import report
+from .trace import make_plan
 
 COMMANDS = ("export", "verify", "inspect", "run", "presets")
+SOURCE_FLAGS: dict[str, Any] = {
+    "reference": "pillow", "type": None, "size": None, "set": [], "strict": False, "layout": "NHWC", "dtype": "float32",
+    "revision": None, "offline": False,
+}  # fmt: skip
+"""How to read a source, and the defaults."""
+
 FORMATS = {".onnx": "onnx", ".pt": "torchscript"}
 
 
@@ -38,6 +47,9 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line ``argv``; the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # labels that the terminal cannot show
     parser = build_parser()
     if arguments and arguments[0] not in (*COMMANDS, "-h", "--help", "--version"):
         arguments.insert(0, "export")
@@ -167,15 +179,15 @@ def _trace(options: argparse.Namespace) -> Plan:
     hub = {"revision": options.revision, "local_files_only": options.offline or None}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UnreadKeyWarning)
-        plan = exporter.trace(
+        plan = make_plan(
             options.source,
+            overrides,
+            {key: value for key, value in hub.items() if value is not None},
             reference=options.reference,
             type=options.type,
             layout=options.layout,
             dtype=options.dtype,
             strict=options.strict,
-            **{key: value for key, value in hub.items() if value is not None},
-            **overrides,
         )
     for warning in caught:
         print(f"warning: {warning.message}", file=sys.stderr)
@@ -194,7 +206,7 @@ def _override(item: str) -> tuple[str, Any]:
 
 def _size(text: str) -> Any:
     parts = text.lower().split("x")
-    if len(parts) > 2 or not all(part.isascii() and part.isdecimal() for part in parts):
+    if len(parts) > 2 or not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in parts):
         raise UnsupportedConfig(f"--size: expected N or HEIGHTxWIDTH, such as 384 or 480x640, got {text!r}")
     numbers = [int(part) for part in parts]
     return numbers[0] if len(numbers) == 1 else {"height": numbers[0], "width": numbers[1]}
@@ -209,28 +221,23 @@ def _export(options: argparse.Namespace) -> int:
         raise UnsupportedConfig(
             f"{path}: expected a name that ends in .onnx or .pt, got {path.suffix or 'no suffix'!r}"
         )
-    if kind != "onnx" and (options.model or options.opset):
+    if kind != "onnx" and (options.model is not None or options.opset is not None):
         raise UnsupportedConfig("--model and --opset are for ONNX files: write to a name that ends in .onnx")
     plan = _trace(options)
     if options.labels:
         plan = _with_labels(plan, Path(options.labels))
     report.plan(plan)
     with artifact.atomic(path) as temporary:
-        # The suffix tells the formats apart when the file is loaded.
-        written = temporary.with_name(temporary.name + (".pt" if kind == "torchscript" else ".onnx"))
-        try:
-            if kind == "onnx":
-                exporter.to_onnx(plan, written, options.model, opset=options.opset)
-            else:
-                exporter.to_torchscript(plan, written)
-            if not options.no_verify:
-                report.table(exporter.verify(written, progress=report.progress))
-            written.replace(temporary)
-        except ParityError as error:
-            message = str(error).replace(str(written), str(path))
-            raise ParityError(f"{message}; the file was not written", error.rows) from error
-        finally:
-            written.unlink(missing_ok=True)
+        if kind == "onnx":
+            exporter.to_onnx(plan, temporary, options.model, opset=options.opset)
+        else:
+            exporter.to_torchscript(plan, temporary)
+        if not options.no_verify:
+            try:
+                report.table(exporter.verify(temporary, progress=report.progress))
+            except ParityError as error:
+                message = str(error).replace(str(temporary), str(path))
+                raise ParityError(f"{message}; the file was not written", error.rows) from error
     print(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)")
     return 0
 
@@ -243,14 +250,17 @@ def _with_labels(plan: Plan, path: Path) -> Plan:
     from dataclasses import replace
 
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UnsupportedConfig(f"--labels {path}: cannot be read ({error})") from error
     names: Any = text.splitlines()
-    if text.lstrip()[:1] in ("[", "{"):
-        from models.sources import labels
-
-        names = json.loads(text) if text.lstrip()[0] == "[" else labels({"id2label": read_json(path)})
+    try:
+        if text.lstrip()[:1] == "[":
+            names = json.loads(text)
+        elif text.lstrip()[:1] == "{":
+            names = labels({"id2label": read_json(path)})
+    except (ValueError, RecursionError):
+        names = None
     if not names or not all(isinstance(name, str) for name in names):
         raise UnsupportedConfig(
             f'--labels {path}: expected a name a line, a JSON list, or {{"0": name, …}} without gaps'
@@ -266,10 +276,16 @@ def _verify(options: argparse.Namespace) -> int:
 
 def _inspect(options: argparse.Namespace) -> int:
     fused = False
-    if Path(options.source).suffix in FORMATS and Path(options.source).is_file():
+    try:
         plan, fused = artifact.read(options.source)
-    else:
+    except ArtifactError:
+        if Path(options.source).suffix in FORMATS and os.path.isfile(options.source):  # noqa: PTH113  never raises
+            raise
         plan = _trace(options)
+    else:
+        typed = [flag for flag, default in SOURCE_FLAGS.items() if getattr(options, flag) != default]
+        if typed:
+            raise UnsupportedConfig(f"--{typed[0]}: says how to read a source, but {options.source} is an artifact")
     if options.json:
         print(plan.to_json())
         return 0

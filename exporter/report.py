@@ -41,9 +41,9 @@ def table(rows: Sequence[Row]) -> None:
         return
     width = max(len("image"), *(len(row.image) for row in rows))
     print(f"{'image':<{width}}" + "".join(f"  {backend + ' compared':>20}  {'differing':>9}" for backend in backends))
-    for image in dict.fromkeys(row.image for row in rows):
-        cells = {row.backend: row for row in rows if row.image == image}
-        print(f"{image:<{width}}" + "".join(f"  {_cells(cells[backend])}" for backend in backends))
+    for start in range(0, len(rows), len(backends)):
+        cells = rows[start : start + len(backends)]
+        print(f"{cells[0].image:<{width}}" + "".join(f"  {_cells(row)}" for row in cells))
     values, bad = sum(row.values for row in rows), sum(abs(row.differing) for row in rows)
     print(f"{values} values compared, {bad or 'none'} differing")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from models.config import find_family, to_steps
@@ -42,6 +43,20 @@ def trace(
         UnsupportedConfig: with every problem at once.
     """
     hub = {key: overrides.pop(key) for key in HUB_OPTIONS if key in overrides}
+    return make_plan(source, overrides, hub, reference, type, layout, dtype, strict)
+
+
+def make_plan(
+    source: str | os.PathLike[str],
+    overrides: Mapping[str, Any],
+    hub: Mapping[str, Any],
+    reference: str = "pillow",
+    type: str | None = None,
+    layout: str = "NHWC",
+    dtype: str = "float32",
+    strict: bool = False,
+) -> Plan:
+    """:func:`trace`, the config's keys and the hub's options apart: any name may stand among the keys."""
     found = find(os.fspath(source), **hub)
     family = find_family(found.config, found.model_config, type)
     if reference == "pillow":

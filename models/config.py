@@ -27,13 +27,14 @@ class UnreadKeyWarning(UserWarning):
 def find_family(config: Mapping[str, Any], model_config: Mapping[str, Any], type: str | None = None) -> Family:
     """The family that a config belongs to (census of transformers: image_processing_auto.py:596-725).
 
-    ``type`` wins; then ``image_processor_type``, ``feature_extractor_type``, and the ``model_type`` of the model's
-    own config. An unknown name never falls back to the model type.
+    ``type`` wins; then ``image_processor_type`` and ``feature_extractor_type``, then the ``image_processor_type`` and
+    the ``model_type`` of the model's own config. An unknown name never falls back to the model type.
 
     Raises:
         UnsupportedConfig: naming the nearest family.
     """
-    for source, key in ((config, "image_processor_type"), (config, "feature_extractor_type")):
+    keys = ("image_processor_type", "feature_extractor_type")
+    for source, key in (*((config, key) for key in keys), (model_config, "image_processor_type")):
         name = type or source.get(key)
         if name is None:
             continue
@@ -89,13 +90,16 @@ def to_steps(
         message = f"{family.name} does not read {', '.join(unread)}: left out, as transformers ignores it too"
         warnings.warn(message, UnreadKeyWarning, stacklevel=2)
     values: Config = {**family.defaults, **family.legacy({**config, **overrides})}
-    reader = Reader(values, default_to_square=values.get("default_to_square") is not False)
-    if values.get("default_to_square") not in (None, True, False):
-        reader.problem("default_to_square", "true or false")
+    # A null switches it off, as every null does.
+    reader = Reader(values, default_to_square=bool(values.get("default_to_square")))
+    if not isinstance(values.get("default_to_square"), (int, type(None))):
+        reader.problem("default_to_square", "true, false or null")
     try:
         steps = family.steps(reader, reference)
     except ValueError as error:  # a step's own check, of values that are fine one by one
         steps, problems = [], [*problems, str(error)]
+    for key in ("size", "crop_size", "pad_size"):
+        reader.loadable_size(key)
     problems += reader.problems
     if problems:
         raise UnsupportedConfig(problems)

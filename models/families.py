@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.ops import Normalize, Step
-from runtime.ops.size import Size
+from runtime.ops import Normalize, Rescale, Step
+from runtime.ops.size import LONGEST_SIDE, Size
 
 from . import pipeline
 from .reader import Reader
@@ -102,8 +102,8 @@ def _convnext_steps(reader: Reader, reference: str) -> list[Step]:
             resizing = [pipeline.resize_to(Size(height=edge, width=edge), filter, reference)]
         else:
             fraction = reader.number("crop_pct")
-            if not 0 < fraction <= 1:
-                reader.problem("crop_pct", "a number above 0 and up to 1")
+            if not 0 < fraction <= 1 or edge > fraction * LONGEST_SIDE:
+                reader.problem("crop_pct", f"a number above 0 and up to 1, and size / crop_pct up to {LONGEST_SIDE}")
                 fraction = 1.0
             longer = Size(shortest_edge=int(edge / fraction))
             resizing = [pipeline.resize_to(longer, filter, reference), pipeline.crop_to(edge, edge, reference)]
@@ -120,6 +120,11 @@ def _efficientnet_steps(reader: Reader, reference: str) -> list[Step]:
     steps += pipeline.center_crop(reader, reference)
     steps += pipeline.rescale_normalize(reader, reference, offset=1.0 if reader.flag("rescale_offset") else 0.0)
     if reader.flag("include_top"):
+        if reference == "torchvision" and not any(isinstance(step, (Rescale, Normalize)) for step in steps):
+            reader.problems.append(
+                "include_top: transformers' torchvision class cannot normalize uint8; set do_rescale, or include_top to"
+                " false"
+            )
         steps.append(Normalize((0.0, 0.0, 0.0), reader.triple("image_std", nonzero=True)))
     return steps
 

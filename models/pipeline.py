@@ -51,6 +51,15 @@ def rescale_normalize(reader: Reader, reference: str, offset: float = 0.0) -> li
         reader.problem("rescale_factor", "a number other than 0, to divide by")
     elif fused:
         mean, std = _scaled(mean, 1.0 / factor), _scaled(std, 1.0 / factor)
+    if (
+        reference == "torchvision"
+        and not do_normalize
+        and not offset
+        and isinstance(reader.values.get("rescale_factor"), int)
+    ):
+        do_rescale = False  # torch multiplies a uint8 by an integer in uint8
+        if factor != 1:
+            reader.problem("rescale_factor", "a float, or 1")
     if do_rescale and not fused:
         steps.append(Rescale(factor, offset, "float32" if reference == "torchvision" else "float64"))
     return [*steps, Normalize(mean, std)] if do_normalize else steps

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from runtime.ops.resize import FILTERS
 from runtime.ops.size import FORMS, Size
@@ -13,6 +14,9 @@ FILTER_NAMES = {number: name for name, number in FILTERS.items()}
 
 KNOWN_FORMS = (*FORMS, {"longest_edge"}, {"min_pixels", "max_pixels"})
 """The key sets that transformers loads (image_processing_utils.py:528); its generic resize runs :data:`FORMS` only."""
+
+
+FLOAT32_MAX = int(np.finfo(np.float32).max)
 
 
 class Reader:
@@ -34,24 +38,24 @@ class Reader:
         return value is True
 
     def number(self, key: str) -> float:
-        value = self.values.get(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        value = _finite(self.values.get(key))
+        if value is None:
             self.problem(key, "a finite number")
             return 1.0
-        return float(value)
+        return value
 
     def triple(self, key: str, nonzero: bool = False) -> tuple[float, float, float]:
         """One number for all channels, or three."""
         value = self.values.get(key)
         items = value if isinstance(value, (list, tuple)) else [value] * 3
-        numbers = [v for v in items if not isinstance(v, bool) and isinstance(v, (int, float)) and math.isfinite(v)]
+        numbers = [number for item in items if (number := _finite(item)) is not None]
         if len(items) != 3 or len(numbers) != 3:
             self.problem(key, "a finite number, or three of them (red, green, blue)")
             return 1.0, 1.0, 1.0
-        if nonzero and 0 in numbers:
-            self.problem(key, "numbers other than 0, to divide by")
+        if nonzero and not all(np.float32(number) for number in numbers):
+            self.problem(key, "numbers other than 0 in float32, to divide by")
             return 1.0, 1.0, 1.0
-        red, green, blue = map(float, numbers)
+        red, green, blue = numbers
         return red, green, blue
 
     def filter(self) -> str:
@@ -73,15 +77,27 @@ class Reader:
         forms = ", ".join("{" + ", ".join(sorted(form)) + "}" for form in FORMS)
         if not isinstance(value, Mapping):
             self.problem(key, f"an integer, [height, width], or one of the key sets {forms}")
-        elif set(value) not in FORMS:
+        elif set(value) not in FORMS:  # its nulls counted, which transformers then ignores
             known = set(value) in KNOWN_FORMS
             self.problem(key, f"one of the key sets {forms}" + (" (no rule of this family reads the others)" * known))
         else:
             try:
                 return Size(**value)
             except ValueError as error:
-                self.problems.append(f"{key}.{error}")
+                self.problems.append(f"{key}{': ' if str(error).startswith('expected') else '.'}{error}")
         return Size(height=1, width=1)
+
+    def loadable_size(self, key: str) -> None:
+        """Notes a size that transformers cannot load, which fails there even where no step reads it."""
+        value = self.values.get(key)
+        fits = (
+            value is None
+            or (isinstance(value, int) and not isinstance(value, bool))
+            or (isinstance(value, (list, tuple)) and len(value) >= 2)
+            or (isinstance(value, Mapping) and set(value) in KNOWN_FORMS)
+        )
+        if not fits and not any(problem.startswith(key) for problem in self.problems):
+            self.problem(key, "an integer, [height, width], or a known set of keys")
 
     def exact_size(self, key: str) -> tuple[int, int]:
         """A size of the form (height, width)."""
@@ -92,6 +108,13 @@ class Reader:
                 self.problem(key, "height and width")
             return 1, 1
         return size.height, size.width
+
+
+def _finite(value: Any) -> float | None:
+    """The number as a float; None for what is no number, or none that a float32 holds."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if abs(value) <= FLOAT32_MAX else None  # false for NaN
 
 
 def _short(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import urllib.parse
@@ -48,9 +49,10 @@ def find(source: str, **hub: Any) -> Source:
     path = Path(source)
     if source in PRESETS:
         return Source(source, PRESETS[source].config)
-    if path.is_dir():
+    # os.path says no to names that no file system takes, where pathlib raises.
+    if os.path.isdir(source):  # noqa: PTH112
         return _folder(path)
-    if path.is_file():
+    if os.path.isfile(source):  # noqa: PTH113
         config = read_json(path)
         nested = _nested(config) if path.name == PROCESSOR else None
         return Source(source, nested or config, _beside(path))
@@ -90,18 +92,42 @@ def _hub(name: str, subfolder: str | None = None, local_files_only: bool = False
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
-    offline = local_files_only or not _hub_reachable()
+    if local_files_only or not _hub_reachable():
+        return _cached(name, subfolder, **options)
     found: dict[str, Path] = {}
-    reason = "it is not in the local cache, and the hub is not reached" if offline else "it holds none"
+    reason = "it holds none"
     for file in (PROCESSOR, PREPROCESSOR, MODEL):
         try:
-            found[file] = Path(hf_hub_download(name, file, subfolder=subfolder, local_files_only=offline, **options))
-        except EntryNotFoundError:  # also what a file missing from the cache raises
+            found[file] = Path(hf_hub_download(name, file, subfolder=subfolder, **options))
+        except EntryNotFoundError:
             continue
         # A private, gated or misspelt repository, a lost connection: the client and its HTTP library each have theirs.
         except Exception as error:
             reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
             break
+    return _from_files(name, found, reason)
+
+
+def _cached(
+    name: str,
+    subfolder: str | None,
+    cache_dir: str | None = None,
+    revision: str | None = None,
+    token: Any = None,  # nobody asks for it
+) -> Source:
+    """The files in the hub's cache, without a connection."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found: dict[str, Path] = {}
+    for file in (PROCESSOR, PREPROCESSOR, MODEL):
+        path = try_to_load_from_cache(name, f"{subfolder}/{file}" if subfolder else file, cache_dir, revision)
+        if isinstance(path, str):
+            found[file] = Path(path)
+    return _from_files(name, found, "it is not in the local cache, and the hub is not reached")
+
+
+def _from_files(name: str, found: Mapping[str, Path], reason: str) -> Source:
+    """The config among a repository's files; ``reason`` says why there may be none."""
     model_config = read_json(found[MODEL]) if MODEL in found else {}
     if PROCESSOR in found and (nested := _nested(read_json(found[PROCESSOR]))) is not None:
         return Source(name, nested, model_config)

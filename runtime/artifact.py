@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +37,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Plan, bool]:
     """
     path = Path(path)
     try:
-        if zipfile.is_zipfile(path):
+        if is_torchscript(path):
             return Plan.from_json(_torchscript_plan(path)), False
         metadata = onnx_metadata(path)
     except OSError as error:
@@ -49,13 +50,21 @@ def read(path: str | os.PathLike[str]) -> tuple[Plan, bool]:
     return Plan.from_json(metadata[PLAN_KEY]), FUSED_KEY in metadata
 
 
+def is_torchscript(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is TorchScript, which is a zip archive, whatever its name."""
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # a zip archive, but a damaged one
+        return True
+
+
 def _torchscript_plan(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
                 if entry.filename.endswith(f"/extra/{PLAN_ENTRY}") and entry.file_size <= LONGEST_TEXT:
                     return archive.read(entry).decode()
-    except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, UnicodeDecodeError, NotImplementedError, RuntimeError, EOFError) as error:
         raise ArtifactError(f"{path}: damaged TorchScript file ({error})") from error
     raise ArtifactError(f"{path}: a zip file without a Plan; make one with `export-preprocessor SOURCE -o FILE.pt`")
 
@@ -139,5 +148,7 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -66,14 +66,21 @@ class Plan:
         try:
             data = json.loads(text)
             version = data.pop("format")
-            if version != FORMAT:
+            if type(version) is not int or version != FORMAT:
                 raise ArtifactError(f"the Plan has format {version!r}, this release reads {FORMAT}: update the package")
-            steps = tuple(_step(item) for item in data.pop("steps"))
-            outputs, labels = tuple(data.pop("outputs")), tuple(data.pop("labels"))
-            if not all(isinstance(v, str) for v in (*data.values(), *outputs, *labels)):
+            lists = {name: data.pop(name) for name in ("steps", "outputs", "labels")}
+            texts = {name: data.pop(name) for name in ("reference", "family", "source", "layout")}
+            if data:
+                raise ValueError(f"unknown keys {', '.join(data)}")
+            if not all(isinstance(value, list) for value in lists.values()):
+                raise ValueError("steps, outputs and labels: expected lists")
+            if not all(isinstance(value, str) for value in (*texts.values(), *lists["outputs"], *lists["labels"])):
                 raise ValueError("expected strings")
-            return cls(steps, outputs=outputs, labels=labels, **data)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            steps = tuple(_step(item) for item in lists["steps"])
+            return cls(steps, outputs=tuple(lists["outputs"]), labels=tuple(lists["labels"]), **texts)
+        except KeyError as error:
+            raise ArtifactError(f"the Plan in the file cannot be read: it lacks {error}") from error
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ArtifactError(f"the Plan in the file cannot be read: {error}") from error
 
 
@@ -83,20 +90,29 @@ def _plain(step: Step) -> dict[str, Any]:
 
 def _step(item: Mapping[str, Any]) -> Step:
     """One step from its JSON, every field checked against the dataclass."""
+    if not isinstance(item, dict):
+        raise ValueError(f"steps: expected objects, got {item!r}")
     values = dict(item)
-    kind = STEPS[values.pop("op")]
-    for f in fields(kind):
-        if f.name not in values:
-            raise ValueError(f"{_NAMES[kind]} lacks {f.name}")
-        value = values[f.name]
-        expected: tuple[type, ...] = {"float": (int, float), "int": (int,), "str": (str,), "Size": (dict,)}.get(
-            str(f.type), (list,)
-        )
-        numbers = value if isinstance(value, list) else [value]
-        if not isinstance(value, expected) or any(isinstance(n, (bool, list)) for n in numbers):
-            raise ValueError(f"{_NAMES[kind]}.{f.name}: expected {f.type}, got {value!r}")
-        if isinstance(value, list):
-            values[f.name] = tuple(float(n) for n in value)
-        elif isinstance(value, dict):
-            values[f.name] = Size(**value)
-    return kind(**values)
+    name = values.pop("op")
+    if not isinstance(name, str) or name not in STEPS:
+        raise ValueError(f"op: expected one of {', '.join(STEPS)}, got {name!r}")
+    kind = STEPS[name]
+    if set(values) != {f.name for f in fields(kind)}:
+        expected = ", ".join(f.name for f in fields(kind)) or "none"
+        raise ValueError(f"{name}: expected the keys {expected}, got {', '.join(values) or 'none'}")
+    return kind(**{f.name: _field(f"{name}.{f.name}", str(f.type), values[f.name]) for f in fields(kind)})
+
+
+def _field(path: str, kind: str, value: Any) -> Any:
+    """One field's value from its JSON; ``kind`` is its annotation."""
+    if kind == "Size" and isinstance(value, dict):
+        return Size(**value)
+    if kind == "str" and isinstance(value, str):
+        return value
+    if kind == "int" and type(value) is int:
+        return value
+    if kind == "float" and type(value) in (int, float):
+        return float(value)
+    if kind.startswith("tuple") and isinstance(value, list) and all(type(n) in (int, float) for n in value):
+        return tuple(float(n) for n in value)
+    raise ValueError(f"{path}: expected {kind}, got {value!r}")

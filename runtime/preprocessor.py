@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,7 +56,7 @@ class Preprocessor:
         fused: bool = False,
         device: Any = None,
     ) -> None:
-        scripted = path is not None and Path(path).suffix == ".pt"
+        scripted = path is not None and artifact.is_torchscript(path)
         self.plan = plan
         self.backend = ("torchscript" if scripted else "onnx") if backend == "auto" else backend
         self._path, self._fused, self._device = path, fused, device

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..errors import InputError
 from ..lowering import Kernel, Resample, lower
 from ..ops import CenterCrop, FlipChannels, Pad
 from ..ops.center_crop_torch import CenterCropModule
@@ -65,6 +66,10 @@ class TorchBackend:
         images = images if images.flags.writeable else images.copy()
         # Channels first, so that the module need not guess.
         batch = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2)
-        with torch.no_grad():  # inference_mode's tensors could not be trained on
-            result: dict[str, Tensor] = self._module(batch)
+        try:
+            with torch.no_grad():  # inference_mode's tensors could not be trained on
+                result: dict[str, Tensor] = self._module(batch)
+        except (ValueError, RuntimeError, torch.jit.Error) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise InputError(f"torch failed on images of shape {images.shape}: {reason}") from error
         return result

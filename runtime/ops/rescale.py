@@ -30,9 +30,8 @@ class Rescale:
             raise ValueError(f"precision: expected float64 or float32, got {self.precision!r}")
 
     def __str__(self) -> str:
-        factor = (
-            f"1/{1 / self.factor:.0f}" if self.factor and self.factor == 1 / round(1 / self.factor) else self.factor
-        )
+        inverse = round(1 / self.factor) if 1e-9 < abs(self.factor) < 1 else 0
+        factor = f"1/{inverse}" if inverse and self.factor == 1 / inverse else str(self.factor)
         return f"rescale by {factor}" + (f", minus {self.offset:g}" if self.offset else "")
 
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
