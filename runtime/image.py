@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -47,16 +48,31 @@ def to_rgb(images: Any, convert: bool) -> list[Array]:
         return [_open(images)]
     if isinstance(images, (bytes, bytearray, memoryview)):
         return [_open(io.BytesIO(images))]
-    kind = type(images).__module__.split(".")[0]
-    if kind == "PIL":
+    if _is_a(images, "PIL.Image", "Image"):
         return [_from_pil(images, convert)]
-    if kind == "torch":
-        images = images.detach().cpu().numpy()
+    if _is_a(images, "torch", "Tensor"):
+        images = _from_tensor(images)
     if isinstance(images, np.ndarray):
+        if images.ndim == 4 and not len(images):
+            raise InputError(f"expected at least one image, got shape {images.shape}")
         if images.ndim == 4:
             return [_from_array(image, convert) for image in images]
         return [_from_array(images, convert)]
     raise InputError(f"expected {KINDS}, got {type(images).__name__}")
+
+
+def _is_a(value: Any, module: str, name: str) -> bool:
+    """Whether ``value`` is of a class in a module that is not imported here: where it is not loaded, nothing is."""
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(value, getattr(loaded, name))
+
+
+def _from_tensor(image: Any) -> Array:
+    """A torch tensor's values, on the CPU."""
+    if str(image.dtype) != "torch.uint8":
+        raise InputError(f"expected uint8 values, got {str(image.dtype).removeprefix('torch.')}")
+    array: Array = image.detach().cpu().numpy()
+    return array
 
 
 def _open(source: Any) -> Array:

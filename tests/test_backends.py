@@ -181,7 +181,7 @@ def test_torchs_settings_change_nothing(module, setting):
 @pytest.mark.parametrize("rule", ["height, width", "shortest_edge", "max_height, max_width"])
 def test_the_custom_op_keeps_torchs_rules(rule, crop):
     image = torch.from_numpy(first(noise(50, 41)))
-    torch.library.opcheck(resize_op, (image, rule, [20, 30], "bilinear", 1.0, "pillow13", crop))
+    torch.library.opcheck(resize_op, (image, rule, [20, 30], "bilinear", 1.0, "pillow13", "pillow", crop, "pil"))
 
 
 def compile_fresh(plan, **options):

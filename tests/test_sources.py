@@ -351,7 +351,7 @@ def test_the_clients_options_reach_it(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "_hub_reachable", lambda: True)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     sources.find("org/name", token="hf_x", revision="r", cache_dir="c", subfolder="s")
-    options = {"token": "hf_x", "revision": "r", "cache_dir": "c", "subfolder": "s", "local_files_only": False}
+    options = {"token": "hf_x", "revision": "r", "cache_dir": "c", "subfolder": "s"}
     assert ("org/name", "preprocessor_config.json", options) in seen
 
 

@@ -18,11 +18,11 @@ Array = Tensor
 
 
 def scalar(n: int) -> Tensor:
-    return torch.scalar_tensor(n, dtype=torch.float64)
+    return torch.scalar_tensor(n, dtype=torch.float64, device="cpu")
 
 
 def arange(n: int) -> Tensor:
-    return torch.arange(n, dtype=torch.float64)
+    return torch.arange(n, dtype=torch.float64, device="cpu")
 
 
 def reshape(x: Tensor, shape: List[int]) -> Tensor:

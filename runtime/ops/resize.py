@@ -10,7 +10,7 @@ import numpy as np
 from .. import geometry
 from ..errors import InputError
 from ..resample import PRECISION_BITS, SUPPORT, block_weights
-from .size import Size
+from .size import MOST_PIXELS, Size
 
 FILTERS = {
     "nearest": 0,
@@ -72,12 +72,17 @@ class Resize:
         return SUPPORT[self.filter]
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
-        """Raises ``InputError`` where the rule leaves no pixel."""
+        """Raises ``InputError`` where the rule leaves no pixel, or asks for too many."""
         new_height, new_width = geometry.output_size(height, width, *self.size.rule)
         if new_height < 1 or new_width < 1:
             raise InputError(
                 f"an image of {height}x{width} would be resized to {new_height}x{new_width} by the rule"
                 f" '{self.size}': expected at least 1 pixel a side"
+            )
+        if new_height * new_width > MOST_PIXELS:
+            raise InputError(
+                f"an image of {height}x{width} would be resized to {new_height}x{new_width} by the rule"
+                f" '{self.size}': expected at most {MOST_PIXELS} pixels"
             )
         return new_height, new_width
 

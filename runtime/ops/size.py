@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 LONGEST_SIDE = 65_535
 """Larger sizes are refused: no model has one, and a typo should not allocate gigabytes."""
 
+MOST_PIXELS = 178_956_970
+"""Largest result of a resize, as large as the largest image: a very narrow image would ask for gigabytes."""
+
 FORMS = (
     {"height", "width"},
     {"shortest_edge"},
