@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from runtime.ops.normalize import FLOAT32_MAX
 from runtime.ops.resize import FILTERS
 from runtime.ops.size import FORMS, Size
 
@@ -14,9 +15,6 @@ FILTER_NAMES = {number: name for name, number in FILTERS.items()}
 
 KNOWN_FORMS = (*FORMS, {"longest_edge"}, {"min_pixels", "max_pixels"})
 """The key sets that transformers loads (image_processing_utils.py:528); its generic resize runs :data:`FORMS` only."""
-
-
-FLOAT32_MAX = int(np.finfo(np.float32).max)
 
 
 class Reader:

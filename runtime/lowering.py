@@ -46,6 +46,8 @@ def lower(steps: Sequence[Step]) -> tuple[Kernel, ...]:
                 kernels.append(Table((step,)))
         elif isinstance(step, (Resize, CenterCrop)) and floats:
             raise ValueError(f"'{step}' works on uint8, but follows steps that give floats")
+        elif isinstance(step, Pad) and not floats and not 0 <= step.value <= 255:
+            raise ValueError(f"value: expected 0 to 255, for '{step}' works on uint8, got {step.value}")
         elif isinstance(step, Resize):
             kernels.append(Resample(step, None))
         elif isinstance(step, CenterCrop) and isinstance(last, Resample) and last.crop is None:

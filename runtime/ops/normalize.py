@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Normalize:
 
     def __post_init__(self) -> None:
         for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != 3 or not all(math.isfinite(v) for v in values):
+            if len(values) != 3 or not all(abs(v) <= FLOAT32_MAX for v in values):  # false for NaN
                 raise ValueError(f"{name}: expected three finite numbers, got {values!r}")
         if not all(np.float32(v) for v in self.std):
             raise ValueError(f"std: expected numbers other than 0, got {self.std!r}")

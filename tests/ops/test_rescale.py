@@ -62,7 +62,7 @@ def test_numbers_are_finite(key, value):
         (Rescale(1 / 255), "rescale by 1/255"),
         (Rescale(1 / 255, 1.0), "rescale by 1/255, minus 1"),
         (Rescale(1 / 127.5), "rescale by 0.00784313725490196"),
-        (Rescale(1.0), "rescale by 1/1"),
+        (Rescale(1.0), "rescale by 1.0"),
         (Rescale(0.0), "rescale by 0.0"),
         (Rescale(2.0), "rescale by 2.0"),
         (Rescale(255.0), "rescale by 255.0"),
