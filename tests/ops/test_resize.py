@@ -223,6 +223,56 @@ def test_a_resize_behind_another_step(before, order):
     assert_everywhere(plan, image, first(in_two_passes(between, 20, 19, "lanczos", vertical_first)))
 
 
+# --- Weights
+
+
+def kernel(x, filter):
+    """Resample.c's functions, number by number."""
+    if filter == "box":
+        return float(-0.5 < x <= 0.5)
+    x = abs(x)
+    if filter == "bilinear":
+        return max(1.0 - x, 0.0)
+    if filter == "bicubic":
+        near, far = ((-0.5 + 2.0) * x - (-0.5 + 3.0)) * x * x + 1, (((x - 5) * x + 8) * x - 4) * -0.5
+        return near if x < 1 else far if x < 2 else 0.0
+    if x == 0 or x >= SUPPORT[filter]:
+        return float(x == 0)
+    if filter == "hamming":
+        x *= math.pi
+        return math.sin(x) / x * (float(np.float32(0.54)) + float(np.float32(0.46)) * math.cos(x))
+    a, b = x * math.pi, x / 3.0 * math.pi
+    return math.sin(a) / a * (math.sin(b) / b)
+
+
+def expected_weights(n_in, n_out, filter):
+    """Resample.c's coefficients, ``[n_out, n_in]``, one by one."""
+    scale = n_in / n_out
+    stretch = max(scale, 1.0)
+    result = np.zeros((n_out, n_in))
+    for output in range(n_out):
+        center, support, total = (output + 0.5) * scale, SUPPORT[filter] * stretch, 0.0
+        taps = range(max(int(center - support + 0.5), 0), min(int(center + support + 0.5), n_in))
+        weights = [kernel((tap - center + 0.5) * (1.0 / stretch), filter) for tap in taps]
+        for weight in weights:
+            total += weight
+        for tap, weight in zip(taps, weights, strict=True):
+            share = weight / total * 2**22
+            result[output, tap] = int(share - 0.5) if share < 0 else int(share + 0.5)
+    return result
+
+
+@pytest.mark.parametrize("filter", ["box", "bilinear", "hamming", "bicubic", "lanczos"])
+@pytest.mark.parametrize(("n_in", "n_out"), [(640, 224), (480, 224), (97, 300), (7, 600), (1000, 3), (33, 32), (1, 9)])
+def test_weights_are_pillows_integers(filter, n_in, n_out):
+    starts, blocks = block_weights(n_in, n_out, 0, n_out, filter, SUPPORT[filter])
+    got = np.zeros((n_out, n_in))
+    for output in range(n_out):
+        block, row = divmod(output, blocks.shape[1])
+        got[output, int(starts[block]) :][: blocks.shape[2]] = blocks[block, row]
+    assert_equal(got, expected_weights(n_in, n_out, filter), "weights")
+
+
 # --- Sums too long for float32
 
 
@@ -268,7 +318,13 @@ def adversarial_image(n_in, n_out, filter, axis):
     return np.ascontiguousarray(lines.transpose((1, 2, 0) if axis == 1 else (2, 1, 0)))
 
 
-WIDE = [("bilinear", 20_000, 8), ("hamming", 20_000, 8), ("bicubic", 9_000, 5), ("lanczos", 9_000, 7)]
+WIDE = [
+    ("bilinear", 20_000, 8),
+    ("bilinear", 6_500, 8),
+    ("hamming", 20_000, 8),
+    ("bicubic", 9_000, 5),
+    ("lanczos", 9_000, 7),
+]
 
 
 @pytest.mark.parametrize("axis", [0, 1])
