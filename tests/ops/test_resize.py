@@ -320,7 +320,6 @@ def adversarial_image(n_in, n_out, filter, axis):
 
 WIDE = [
     ("bilinear", 20_000, 8),
-    ("bilinear", 6_500, 8),
     ("hamming", 20_000, 8),
     ("bicubic", 9_000, 5),
     ("lanczos", 9_000, 7),
