@@ -16,6 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 DTYPES: dict[str, int] = {
     "uint8": TensorProto.UINT8,
+    "uint32": TensorProto.UINT32,
+    "int8": TensorProto.INT8,
     "int32": TensorProto.INT32,
     "int64": TensorProto.INT64,
     "bool": TensorProto.BOOL,
@@ -200,11 +202,11 @@ class Graph:
             self._nodes, dtype = outer, result.dtype
         return self.node("If", condition, dtype=dtype, name=name, **graphs)
 
-    def split(self, value: Value, parts: int) -> list[Value]:
-        """``parts`` equal pieces along the first axis, which they keep only where there is no other."""
+    def split(self, value: Value, parts: int, axis: int = 0) -> list[Value]:
+        """``parts`` equal pieces along ``axis``, which they keep."""
         name = self.unique("Split")
         pieces = [Value(self, f"{name}/{i}", value.dtype) for i in range(parts)]
-        node = helper.make_node("Split", [value.name], [p.name for p in pieces], name=name, axis=0, num_outputs=parts)
+        node = helper.make_node("Split", [value.name], [p.name for p in pieces], name=name, axis=axis, num_outputs=parts)
         self._nodes.append(node)
         return pieces
 

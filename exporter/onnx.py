@@ -10,7 +10,7 @@ import onnx
 from onnx import helper
 
 from runtime import artifact
-from runtime.arrays.onnx import Formulas, Image
+from runtime.arrays.onnx import Formulas, Image, in_layout
 from runtime.errors import ArtifactError
 from runtime.lowering import Resample, lower
 from runtime.ops import center_crop_onnx, flip_channels_onnx, pad_onnx, resize_onnx, table_onnx
@@ -55,17 +55,17 @@ def build(plan: Plan, opset: int = OPSET, prefix: str = "", output: str = "pixel
     g = Graph(prefix)
     channels_last = plan.layout == "NHWC"
     shape: list[int | str] = ["batch", "height", "width", 3] if channels_last else ["batch", 3, "height", "width"]
-    images = pixels = g.input("images", "uint8", shape)
+    images = g.input("images", "uint8", shape)
     with g.scope("images"):
         height, width = (g.size(images, axis) for axis in ((1, 2) if channels_last else (2, 3)))
-        if channels_last:
-            pixels = g.node("Transpose", images, perm=[0, 3, 1, 2], name="channels_first")
-    image, formulas, kernels = Image(pixels, height, width), Formulas(g), lower(plan.steps)
+    image, formulas, kernels = Image(images, height, width, plan.layout), Formulas(g), lower(plan.steps)
     for kernel in kernels:
         name, lowering = LOWERINGS[type(kernel)]
         with g.scope(name):
+            if not isinstance(kernel, Resample):  # which takes either
+                image = in_layout(g, image, "NCHW")
             image = lowering(g, formulas, kernel, image)
-    pixels = image.pixels
+    pixels = in_layout(g, image, "NCHW").pixels
     if not any(isinstance(kernel, Table) for kernel in kernels):
         pixels = g.cast(pixels, "uint8")
     sizes = (("output_height", image.height), ("output_width", image.width))

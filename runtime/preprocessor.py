@@ -81,7 +81,7 @@ class Preprocessor:
                 raise BackendUnavailable("backend 'onnx' needs an .onnx file; this is a .pt file")
             from .backends.onnx import OnnxBackend
 
-            return OnnxBackend(self._path, self.plan)
+            return OnnxBackend(self._path, self.plan, self._fused)
         if self.backend == "torchscript" and (not scripted or self._path is None):
             raise BackendUnavailable("backend 'torchscript' needs a .pt file; this is an .onnx file")
         try:

@@ -35,11 +35,6 @@ SUPPORT = {
 """Half width of each filter in output pixels."""
 
 
-def block_size(count: int) -> int:
-    """Outputs that share one input window; it changes no value. 16 is fastest; more keeps an ONNX file small."""
-    return 16 * ((count + 511) // 512)
-
-
 def window_size(n_in: int, n_out: int, support: float, block: int) -> int:
     """Input samples that cover every window of ``block`` neighbouring outputs."""
     # In integers: a float of a size would become a symbol that torch.compile cannot always bound.
@@ -48,7 +43,14 @@ def window_size(n_in: int, n_out: int, support: float, block: int) -> int:
 
 
 def block_weights(
-    n_in: int, n_out: int, offset: int, count: int, filter: str, support: float, weights: str = "pillow"
+    n_in: int,
+    n_out: int,
+    offset: int,
+    count: int,
+    filter: str,
+    support: float,
+    weights: str = "pillow",
+    block: int = 16,
 ) -> Tuple[xp.Array, xp.Array]:
     """Weights of outputs ``offset … offset + count`` of a resize from ``n_in`` to ``n_out`` samples.
 
@@ -59,16 +61,17 @@ def block_weights(
         filter: a key of :data:`SUPPORT`, and ``support`` its value.
         weights: ``pillow``: 22 fractional bits; ``torchvision``: as many as leave the axis's largest weight in an
             int16 (ATen's ``UpSampleKernel.cpp``), shifted to 22.
+        block: outputs that share a window. It changes no value: more make fewer products, fewer make smaller ones.
 
     Returns:
         ``start``, float64 ``[blocks]``: the first input sample of each block's window, and the weights, float64
         ``[blocks, block, window]`` holding integers. The last block may hold outputs past ``count``.
     """
-    start, values = block_values(n_in, n_out, offset, count, filter, support)
+    start, values = block_values(n_in, n_out, offset, count, filter, support, block)
     one = 4194304.0
     if weights == "torchvision":
         # The largest weight of *all* outputs, those that a crop leaves out too.
-        _, every = block_values(n_in, n_out, 0, n_out, filter, support)
+        _, every = block_values(n_in, n_out, 0, n_out, filter, support, block)
         ones = xp.exp2(xp.arange(22) + 1.0)
         fits = xp.trunc(xp.largest(every) * ones + 0.5) < 32768.0
         bits = xp.largest(xp.where(fits, ones, 1.0))
@@ -82,10 +85,9 @@ def round_half_away(x: xp.Array) -> xp.Array:
 
 
 def block_values(
-    n_in: int, n_out: int, offset: int, count: int, filter: str, support: float
+    n_in: int, n_out: int, offset: int, count: int, filter: str, support: float, block: int
 ) -> Tuple[xp.Array, xp.Array]:
     """:func:`block_weights` before they are made integers: the weights of an output sum to 1."""
-    block = block_size(count)
     window = window_size(n_in, n_out, support, block)
     blocks = (count + block - 1) // block
     zero, end = xp.scalar(0), xp.scalar(n_in)
@@ -104,7 +106,7 @@ def block_values(
     source = start + xp.reshape(xp.arange(window), [1, 1, window])
     inside = (source >= low) & (source < high) & (wanted == output)
     # Resample.c multiplies by the reciprocal; a division would round differently.
-    values = xp.where(inside, filter_value((source - center + 0.5) * (1.0 / stretch), filter), 0.0)
+    values = xp.where(inside, filter_value((source - center + 0.5) * xp.reciprocal(stretch), filter), 0.0)
     if filter == "mks2013" or filter == "mks2021":
         # These do not interpolate: only by leaving out a pass that changes no size does Pillow keep the pixels.
         values = xp.where((end == xp.scalar(n_out)) & inside, xp.where(source == output, 1.0, source * 0.0), values)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy import abs, clip, cos, exp2, floor, maximum, reshape, sin, trunc, where  # noqa: A004
 
 __all__ = [
-    "abs", "arange", "clip", "cos", "cumsum", "exp2", "first", "floor", "largest", "maximum", "reshape",
-    "running_total", "scalar", "sin", "take", "trunc", "where",
+    "abs", "arange", "clip", "cos", "cumsum", "exp2", "first", "floor", "largest", "maximum", "reciprocal",
+    "reshape", "running_total", "scalar", "sin", "take", "trunc", "where",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -18,6 +18,11 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 def scalar(n: int) -> np.float64:
     """A size as a float64."""
     return np.float64(n)
+
+
+def reciprocal(x: Array) -> Array:
+    """1 / x, rounded before it is multiplied with."""
+    return np.asarray(1.0 / x)
 
 
 def arange(n: int) -> Array:

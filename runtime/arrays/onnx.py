@@ -9,11 +9,20 @@ from . import bind
 
 
 class Image(NamedTuple):
-    """An image on its way through the graph: ``pixels`` ``[N, 3, height, width]``; sizes are integers or scalars."""
+    """An image on its way through the graph: ``pixels`` in ``layout``; sizes are integers or scalars."""
 
     pixels: Any
     height: Any
     width: Any
+    layout: str = "NCHW"
+
+
+def in_layout(g: Any, image: Image, layout: str) -> Image:
+    """``image`` with its channels first or last."""
+    if image.layout == layout:
+        return image
+    order = [0, 3, 1, 2] if layout == "NCHW" else [0, 2, 3, 1]
+    return image._replace(pixels=g.node("Transpose", image.pixels, perm=order, name=layout), layout=layout)
 
 
 class Formulas:
@@ -56,6 +65,10 @@ class Arrays:
 
     def scalar(self, n: Any) -> Any:
         return self.g.value(n, "float64")
+
+    def reciprocal(self, x: Any) -> Any:
+        # As -(-1 / x): onnxruntime makes a division of 1 / x * y, which rounds once instead of twice.
+        return self.g.node("Neg", self.scalar(-1) / x)
 
     def arange(self, n: Any) -> Any:
         return self.g.node("Range", self.scalar(0), self.scalar(n), self.scalar(1))

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, abs, cos, exp2, floor, maximum, sin, trunc, where  # noqa: A004
 
 __all__ = [
-    "abs", "arange", "clip", "cos", "cumsum", "exp2", "first", "floor", "largest", "maximum", "reshape",
-    "running_total", "scalar", "sin", "take", "trunc", "where",
+    "abs", "arange", "clip", "cos", "cumsum", "exp2", "first", "floor", "largest", "maximum", "reciprocal",
+    "reshape", "running_total", "scalar", "sin", "take", "trunc", "where",
 ]  # fmt: skip
 
 
@@ -19,6 +19,10 @@ Array = Tensor
 
 def scalar(n: int) -> Tensor:
     return torch.scalar_tensor(n, dtype=torch.float64, device="cpu")
+
+
+def reciprocal(x: Tensor) -> Tensor:
+    return 1.0 / x
 
 
 def arange(n: int) -> Tensor:
