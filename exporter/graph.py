@@ -39,6 +39,8 @@ class Value:
         self.graph, self.name, self.dtype = graph, name, dtype
 
     def __add__(self, other: Any) -> Value:
+        if isinstance(other, int) and other == 0:
+            return self
         return self.graph.arithmetic("Add", self, other)
 
     def __radd__(self, other: Any) -> Value:
@@ -63,6 +65,8 @@ class Value:
         return self.graph.divide(other, self)
 
     def __floordiv__(self, other: Any) -> Value:
+        if isinstance(other, int) and other == 1:
+            return self
         # ONNX divides integers towards zero. The float64 quotient of integers below 2**53 floors to the exact one.
         return self.graph.cast(self.graph.node("Floor", self.graph.divide(self, other)), "int64")
 

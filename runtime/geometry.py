@@ -72,6 +72,16 @@ def vertical_first(height: int, width: int, new_height: int, new_width: int, ord
     return height < 0
 
 
+def reduce_factor(n_in: int, n_out: int, gap: float) -> int:
+    """By how many samples a side is averaged before the resize: Pillow's ``reducing_gap`` (PIL/Image.py ``resize``)."""
+    return max(int(n_in / n_out / gap), 1)
+
+
+def reduced(n_in: int, factor: int) -> int:
+    """The samples that are left then: the last one may stand for fewer than ``factor``."""
+    return (n_in + (factor - 1)) // factor
+
+
 def crop_offset(size: int, crop: int, rule: str = "pil") -> int:
     """First row or column of a center crop; negative where the image is smaller and gets padded.
 

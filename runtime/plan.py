@@ -109,6 +109,8 @@ def _field(path: str, kind: str, value: Any) -> Any:
         return Size(**value)
     if kind == "str" and isinstance(value, str):
         return value
+    if kind == "bool" and isinstance(value, bool):
+        return value
     if kind == "int" and type(value) is int:
         return value
     if kind == "float" and type(value) in (int, float):

@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from typing import Tuple
 
+from . import geometry
 from .arrays import numpy as xp
 
 PRECISION_BITS = 22
@@ -31,8 +32,10 @@ SUPPORT = {
     "lanczos": 3.0,
     "mks2013": 2.5,
     "mks2021": 4.5,
+    "bilinear_point": 1.0,
+    "bicubic_point": 2.0,
 }
-"""Half width of each filter in output pixels."""
+"""Half width of each filter in output pixels. The last two are torchvision's without antialiasing: in input pixels."""
 
 
 def window_size(n_in: int, n_out: int, support: float, block: int) -> int:
@@ -51,6 +54,7 @@ def block_weights(
     support: float,
     weights: str = "pillow",
     block: int = 16,
+    factor: int = 1,
 ) -> Tuple[xp.Array, xp.Array]:
     """Weights of outputs ``offset … offset + count`` of a resize from ``n_in`` to ``n_out`` samples.
 
@@ -62,16 +66,18 @@ def block_weights(
         weights: ``pillow``: 22 fractional bits; ``torchvision``: as many as leave the axis's largest weight in an
             int16 (ATen's ``UpSampleKernel.cpp``), shifted to 22.
         block: outputs that share a window. It changes no value: more make fewer products, fewer make smaller ones.
+        factor: by which ``n_in`` samples were averaged before (:func:`runtime.geometry.reduced`): the weights are for
+            those that are left.
 
     Returns:
         ``start``, float64 ``[blocks]``: the first input sample of each block's window, and the weights, float64
         ``[blocks, block, window]`` holding integers. The last block may hold outputs past ``count``.
     """
-    start, values = block_values(n_in, n_out, offset, count, filter, support, block)
+    start, values = block_values(n_in, n_out, offset, count, filter, support, block, factor)
     one = 4194304.0
     if weights == "torchvision":
         # The largest weight of *all* outputs, those that a crop leaves out too.
-        _, every = block_values(n_in, n_out, 0, n_out, filter, support, block)
+        _, every = block_values(n_in, n_out, 0, n_out, filter, support, block, factor)
         ones = xp.exp2(xp.arange(22) + 1.0)
         fits = xp.trunc(xp.largest(every) * ones + 0.5) < 32768.0
         bits = xp.largest(xp.where(fits, ones, 1.0))
@@ -85,13 +91,15 @@ def round_half_away(x: xp.Array) -> xp.Array:
 
 
 def block_values(
-    n_in: int, n_out: int, offset: int, count: int, filter: str, support: float, block: int
+    n_in: int, n_out: int, offset: int, count: int, filter: str, support: float, block: int, factor: int
 ) -> Tuple[xp.Array, xp.Array]:
     """:func:`block_weights` before they are made integers: the weights of an output sum to 1."""
-    window = window_size(n_in, n_out, support, block)
+    samples = geometry.reduced(n_in, factor)
+    window = window_size(samples, n_out, support, block)
     blocks = (count + block - 1) // block
-    zero, end = xp.scalar(0), xp.scalar(n_in)
-    scale = end / xp.scalar(n_out)
+    zero, end = xp.scalar(0), xp.scalar(samples)
+    extent = xp.quotient32(n_in, factor)
+    scale = extent / xp.scalar(n_out)
     stretch = xp.maximum(scale, xp.scalar(1))
     wanted = xp.reshape(xp.arange(blocks * block), [blocks, block, 1]) + xp.scalar(offset)
     output = xp.clip(wanted, zero, xp.scalar(n_out - 1))
@@ -99,19 +107,49 @@ def block_values(
     if filter == "nearest":
         low = xp.reshape(nearest_index(n_in, n_out, xp.reshape(output, [-1])), [blocks, block, 1])
         high = low + 1.0
+    elif filter == "bilinear_point" or filter == "bicubic_point":
+        low = point_index(center, end, filter) - (support - 1.0)
+        high = low + 2.0 * support
     else:
         low = xp.floor(xp.clip(center - stretch * support + 0.5, zero, end))
         high = xp.floor(xp.clip(center + stretch * support + 0.5, zero, end))
-    start = xp.clip(xp.first(low), zero, xp.scalar(n_in - window))
+    start = xp.clip(xp.first(low), zero, xp.scalar(samples - window))
     source = start + xp.reshape(xp.arange(window), [1, 1, window])
     inside = (source >= low) & (source < high) & (wanted == output)
+    if filter == "bilinear_point" or filter == "bicubic_point":
+        return xp.reshape(start, [-1]), xp.where(inside, point_values(source, center, end, filter), 0.0)
     # Resample.c multiplies by the reciprocal; a division would round differently.
     values = xp.where(inside, filter_value((source - center + 0.5) * xp.reciprocal(stretch), filter), 0.0)
     if filter == "mks2013" or filter == "mks2021":
         # These do not interpolate: only by leaving out a pass that changes no size does Pillow keep the pixels.
-        values = xp.where((end == xp.scalar(n_out)) & inside, xp.where(source == output, 1.0, source * 0.0), values)
+        values = xp.where((extent == xp.scalar(n_out)) & inside, xp.where(source == output, 1.0, source * 0.0), values)
     total = xp.running_total(values)
     return xp.reshape(start, [-1]), values / xp.where(total == 0.0, 1.0, total)
+
+
+def point_index(center: xp.Array, end: xp.Array, filter: str) -> xp.Array:
+    """Input sample at or before each output's position, without antialiasing: ATen's ``guard_index_and_lambda``."""
+    return xp.clip(xp.floor(point_position(center, filter)), xp.scalar(-1), end - 1.0)
+
+
+def point_position(center: xp.Array, filter: str) -> xp.Array:
+    """``area_pixel_compute_source_index``: not before the first sample, except for bicubic."""
+    return xp.maximum(center - 0.5, xp.scalar(0 if filter == "bilinear_point" else -1))
+
+
+def point_values(source: xp.Array, center: xp.Array, end: xp.Array, filter: str) -> xp.Array:
+    """Weights without antialiasing: 2 or 4 samples however strong the reduction, those outside moved to the edge.
+
+    ATen's ``UpSampleKernel.cpp``, ``_compute_indices_min_size_weights``; it adds up the moved ones in their order.
+    """
+    index = point_index(center, end, filter)
+    part = xp.clip(point_position(center, filter) - index, xp.scalar(0), xp.scalar(1))
+    before = filter_value(-2.0 - index - part, filter) + filter_value(-1.0 - index - part, filter)
+    values = filter_value(source - index - part, filter)
+    values = xp.where(source == 0.0, before + values, values)
+    last = source == end - 1.0
+    values = xp.where(last, values + filter_value(source + 1.0 - index - part, filter), values)
+    return xp.where(last, values + filter_value(source + 2.0 - index - part, filter), values)
 
 
 def nearest_index(n_in: int, n_out: int, output: xp.Array) -> xp.Array:
@@ -129,7 +167,7 @@ def filter_value(x: xp.Array, filter: str) -> xp.Array:
     if filter == "box":  # half open: the one filter that is not even
         return xp.where((x > -0.5) & (x <= 0.5), x * 0.0 + 1.0, 0.0)
     x = xp.abs(x)
-    if filter == "bilinear":
+    if filter == "bilinear" or filter == "bilinear_point":
         return xp.where(x < 1.0, 1.0 - x, 0.0)
     if filter == "hamming":
         pi_x = x * math.pi
@@ -139,6 +177,10 @@ def filter_value(x: xp.Array, filter: str) -> xp.Array:
     if filter == "bicubic":
         near = (1.5 * x - 2.5) * x * x + 1.0
         far = (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5
+        return xp.where(x < 1.0, near, xp.where(x < 2.0, far, 0.0))
+    if filter == "bicubic_point":  # a is -0.75, in ATen's order of operations
+        near = (1.25 * x - 2.25) * x * x + 1.0
+        far = ((-0.75 * x + 3.75) * x - 6.0) * x + 3.0
         return xp.where(x < 1.0, near, xp.where(x < 2.0, far, 0.0))
     if filter == "mks2013":
         mks = xp.where(x < 1.5, (1.0 - x) * (1.75 - x), -0.125 * (x - 2.5) * (x - 2.5))
@@ -155,3 +197,9 @@ def sinc(x: xp.Array) -> xp.Array:
     """``sin(pi x) / (pi x)``, 1 at 0."""
     pi_x = x * math.pi
     return xp.where(x == 0.0, 1.0, xp.sin(pi_x) / xp.where(x == 0.0, 1.0, pi_x))
+
+
+def box_mean(total: xp.Array, count: xp.Array) -> xp.Array:
+    """``total`` of ``count`` pixels as their rounded mean, by Pillow's integers (Reduce.c, ``division_UINT32``)."""
+    multiplier = xp.trunc(xp.float32(4294967296.0 / xp.float32(count * 256.0)))
+    return xp.floor((total + xp.floor(count * 0.5)) * multiplier * (1.0 / 16777216.0))

@@ -8,8 +8,8 @@ import numpy as np
 from numpy import abs, clip, cos, exp2, floor, maximum, reshape, sin, trunc, where  # noqa: A004
 
 __all__ = [
-    "abs", "arange", "clip", "cos", "cumsum", "exp2", "first", "floor", "largest", "maximum", "reciprocal",
-    "reshape", "running_total", "scalar", "sin", "take", "trunc", "where",
+    "abs", "arange", "clip", "cos", "cumsum", "exp2", "first", "float32", "floor", "largest", "maximum",
+    "quotient32", "reciprocal", "reshape", "running_total", "scalar", "sin", "take", "trunc", "where",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -18,6 +18,16 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 def scalar(n: int) -> np.float64:
     """A size as a float64."""
     return np.float64(n)
+
+
+def float32(x: Array) -> Array:
+    """``x`` rounded to float32."""
+    return np.asarray(x).astype(np.float32).astype(np.float64)
+
+
+def quotient32(n: int, divisor: int) -> np.float64:
+    """n / divisor rounded to float32, in which Pillow takes the box of a resize."""
+    return np.float64(np.float32(n / divisor))
 
 
 def reciprocal(x: Array) -> Array:

@@ -42,7 +42,7 @@ class Formulas:
             "pick_float": lambda c, a, b: _pick(g, c, a, b, "float64"),
         }
         self.geometry = bind(geometry, **numbers)
-        self.resample = bind(resample, **numbers)
+        self.resample = bind(resample, geometry=self.geometry, **numbers)
 
 
 def _pick(g: Any, condition: Any, yes: Any, no: Any, dtype: str) -> Any:
@@ -65,6 +65,14 @@ class Arrays:
 
     def scalar(self, n: Any) -> Any:
         return self.g.value(n, "float64")
+
+    def float32(self, x: Any) -> Any:
+        return self.g.cast(self.g.cast(x, "float32"), "float64")
+
+    def quotient32(self, n: Any, divisor: Any) -> Any:
+        if isinstance(divisor, int) and divisor == 1:  # any size is exact
+            return self.scalar(n)
+        return self.float32(self.scalar(n) / self.scalar(divisor))
 
     def reciprocal(self, x: Any) -> Any:
         # As -(-1 / x): onnxruntime makes a division of 1 / x * y, which rounds once instead of twice.

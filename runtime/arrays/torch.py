@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, abs, cos, exp2, floor, maximum, sin, trunc, where  # noqa: A004
 
 __all__ = [
-    "abs", "arange", "clip", "cos", "cumsum", "exp2", "first", "floor", "largest", "maximum", "reciprocal",
-    "reshape", "running_total", "scalar", "sin", "take", "trunc", "where",
+    "abs", "arange", "clip", "cos", "cumsum", "exp2", "first", "float32", "floor", "largest", "maximum",
+    "quotient32", "reciprocal", "reshape", "running_total", "scalar", "sin", "take", "trunc", "where",
 ]  # fmt: skip
 
 
@@ -19,6 +19,14 @@ Array = Tensor
 
 def scalar(n: int) -> Tensor:
     return torch.scalar_tensor(n, dtype=torch.float64, device="cpu")
+
+
+def float32(x: Tensor) -> Tensor:
+    return x.to(torch.float32).to(torch.float64)
+
+
+def quotient32(n: int, divisor: int) -> Tensor:
+    return scalar(n).div(divisor).to(torch.float32).to(torch.float64)
 
 
 def reciprocal(x: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from .. import geometry
 from ..errors import InputError
 from ..resample import PRECISION_BITS, SUPPORT, block_weights
+from .box_reduce import box_reduce
 from .size import MOST_PIXELS, Size
 
 FILTERS = {
@@ -35,6 +37,9 @@ TORCHVISION_FILTERS = ("bilinear", "bicubic", "lanczos")
 """Those whose uint8 kernels compute in integers."""
 
 
+POINT_FILTERS = (("torchvision", "bilinear"), ("torchvision", "bicubic"))
+
+
 @dataclass(frozen=True)
 class Resize:
     """Resizes a uint8 image; the result is uint8.
@@ -45,12 +50,17 @@ class Resize:
         order: one of :data:`ORDERS`; part of the reference, so that an artifact does not drift with Pillow.
         weights: one of :data:`WEIGHTS`. torchvision's uint8 resize is that with the order ``pillow12.1``: horizontal
             first, always.
+        antialias: without it 2 or 4 neighbours of each position count, however strong the reduction: only torchvision's.
+        reducing_gap: above 0, blocks of pixels are averaged first, as far as that leaves this many times the output
+            size: Pillow's argument of that name.
     """
 
     size: Size
     filter: str
     order: str
     weights: str = "pillow"
+    antialias: bool = True
+    reducing_gap: float = 0.0
 
     def __post_init__(self) -> None:
         if self.filter not in FILTERS:
@@ -64,12 +74,32 @@ class Resize:
                 f"filter: torchvision has no exact {self.filter!r}; expected one of {', '.join(TORCHVISION_FILTERS)}"
             )
 
+        if not self.antialias and (self.weights, self.filter) not in POINT_FILTERS:
+            raise ValueError("antialias: only torchvision's bilinear and bicubic can do without")
+        if self.reducing_gap and not 1 <= self.reducing_gap < math.inf:
+            raise ValueError(f"reducing_gap: expected 0, or 1 and more, got {self.reducing_gap!r}")
+        if self.reducing_gap and (self.weights != "pillow" or self.filter == "nearest"):
+            raise ValueError("reducing_gap: only Pillow has it, and not for nearest")
+
     def __str__(self) -> str:
-        return f"resize to {self.size}, {self.filter}"
+        how = f"{self.filter}{'' if self.antialias else ' without antialiasing'}"
+        return f"resize to {self.size}, {how}{f', reducing gap {self.reducing_gap:g}' if self.reducing_gap else ''}"
+
+    @property
+    def kernel(self) -> str:
+        """The filter's key in :data:`runtime.resample.SUPPORT`."""
+        return self.filter if self.antialias else f"{self.filter}_point"
 
     @property
     def support(self) -> float:
-        return SUPPORT[self.filter]
+        return SUPPORT[self.kernel]
+
+    def factors(self, height: int, width: int, new_height: int, new_width: int) -> tuple[int, int]:
+        """Rows and columns of the blocks that are averaged first."""
+        if not self.reducing_gap:
+            return 1, 1
+        gap = self.reducing_gap
+        return geometry.reduce_factor(height, new_height, gap), geometry.reduce_factor(width, new_width, gap)
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Raises ``InputError`` where the rule leaves no pixel, or asks for too many."""
@@ -88,12 +118,17 @@ class Resize:
 
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """uint8 ``[H, W, 3]`` to uint8 ``[h, w, 3]``, with Pillow or in NumPy's integers."""
-        new_height, new_width = self.output_size(*image.shape[:2])
+        height, width = image.shape[:2]
+        new_height, new_width = self.output_size(height, width)
+        factors = self.factors(height, width, new_height, new_width)
         if self.weights == "pillow" and self._installed():
-            return self._pillow(image, new_height, new_width)
-        if self._vertical_first(image, new_height, new_width):
-            return self._rows(self._rows(image, new_height).swapaxes(0, 1), new_width).swapaxes(0, 1)
-        return self._rows(self._rows(image.swapaxes(0, 1), new_width).swapaxes(0, 1), new_height)
+            return self._pillow(image, new_height, new_width, factors)
+        sides = ((height, new_height, factors[0]), (width, new_width, factors[1]))
+        if factors != (1, 1):
+            image = box_reduce(image, *factors)
+        if self._vertical_first(*image.shape[:2], new_height, new_width):
+            return self._rows(self._rows(image, *sides[0]).swapaxes(0, 1), *sides[1]).swapaxes(0, 1)
+        return self._rows(self._rows(image.swapaxes(0, 1), *sides[1]).swapaxes(0, 1), *sides[0])
 
     def _installed(self) -> bool:
         """Whether the installed Pillow has the filter: the MKS ones came with 13."""
@@ -101,22 +136,25 @@ class Resize:
 
         return FILTERS[self.filter] in set(Image.Resampling)
 
-    def _vertical_first(self, image: np.ndarray[Any, Any], new_height: int, new_width: int) -> bool:
-        height, width = image.shape[:2]
+    def _vertical_first(self, height: int, width: int, new_height: int, new_width: int) -> bool:
         return geometry.vertical_first(height, width, new_height, new_width, self.order)
 
-    def _rows(self, image: np.ndarray[Any, Any], new_height: int) -> np.ndarray[Any, Any]:
+    def _rows(self, image: np.ndarray[Any, Any], n_in: int, n_out: int, factor: int) -> np.ndarray[Any, Any]:
         """The vertical pass in NumPy, for weights that no installed library has; float64 sums of integers are exact."""
-        height, width, channels = image.shape
-        start, weights = block_weights(height, new_height, 0, new_height, self.filter, self.support, self.weights)
+        _, width, channels = image.shape
+        start, weights = block_weights(
+            n_in, n_out, 0, n_out, self.kernel, self.support, self.weights, factor=factor
+        )
         blocks, block, window = weights.shape
         rows = np.empty((blocks, block, width * channels), np.uint8)
         for i, first in enumerate(start.astype(int)):
             sums = weights[i] @ image[first : first + window].reshape(window, -1).astype(np.float64)
             rows[i] = np.clip(np.floor(sums / 2**PRECISION_BITS + 0.5), 0, 255)
-        return rows.reshape(-1, width, channels)[:new_height]
+        return rows.reshape(-1, width, channels)[:n_out]
 
-    def _pillow(self, image: np.ndarray[Any, Any], new_height: int, new_width: int) -> np.ndarray[Any, Any]:
+    def _pillow(
+        self, image: np.ndarray[Any, Any], new_height: int, new_width: int, factors: tuple[int, int]
+    ) -> np.ndarray[Any, Any]:
         """transformers' image_transforms.py:316.
 
         The passes run one by one, so that the order is the Plan's and not the installed Pillow's. A single pass gives
@@ -125,14 +163,17 @@ class Resize:
         from PIL import Image
 
         result = Image.fromarray(image)
-        vertical, horizontal = (result.width, new_height), (new_width, result.height)
+        # What a side of the reduced image stands for: a fraction of its last pixel may count.
+        bottom, right = image.shape[0] / factors[0], image.shape[1] / factors[1]
+        if factors != (1, 1):
+            result = result.reduce((factors[1], factors[0]))
         if self.filter == "nearest":
-            passes = [(new_width, new_height)]
-        elif self._vertical_first(image, new_height, new_width):
-            passes = [vertical, (new_width, new_height)]
+            passes = [(new_width, new_height, right, bottom)]
+        elif self._vertical_first(result.height, result.width, new_height, new_width):
+            passes = [(result.width, new_height, result.width, bottom), (new_width, new_height, right, new_height)]
         else:
-            passes = [horizontal, (new_width, new_height)]
-        for size in passes:
-            if size != result.size:
-                result = result.resize(size, Image.Resampling(FILTERS[self.filter]))
+            passes = [(new_width, result.height, right, result.height), (new_width, new_height, new_width, bottom)]
+        for width, height, *box in passes:
+            if [width, height] != box or (width, height) != result.size:
+                result = result.resize((width, height), Image.Resampling(FILTERS[self.filter]), (0, 0, *box))
         return np.asarray(result)

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..arrays.onnx import Formulas, Image, in_layout
 from ..lowering import Resample
+from . import box_reduce_onnx
 
 BLOCK = 8
 """Outputs that share a window: of 2, 4, 8 and 16 the fastest from 480x640 and from 1080x1920 to 224x224."""
@@ -32,10 +33,18 @@ def lower(g: Any, formulas: Formulas, kernel: Resample, image: Image) -> Image:
         top = geometry.crop_offset(height, crop.height, crop.rule)
         left = geometry.crop_offset(width, crop.width, crop.rule)
         rows, columns = crop.height, crop.width
+    factors: tuple[Any, Any] = (1, 1)
+    if step.reducing_gap:
+        factors = (
+            geometry.reduce_factor(image.height, height, step.reducing_gap),
+            geometry.reduce_factor(image.width, width, step.reducing_gap),
+        )
     with g.scope("height"):
-        resize_rows = _axis(g, formulas, kernel, image.height, height, top, rows)
+        resize_rows = _axis(g, formulas, kernel, image.height, height, top, rows, factors[0])
     with g.scope("width"):
-        resize_columns = _axis(g, formulas, kernel, image.width, width, left, columns)
+        resize_columns = _axis(g, formulas, kernel, image.width, width, left, columns, factors[1])
+    if step.reducing_gap:
+        image = box_reduce_onnx.lower(g, formulas, image, *factors)
 
     def turned(pixels: Any) -> Any:
         return g.node("Transpose", pixels, perm=[0, 2, 1])
@@ -64,14 +73,16 @@ def lower(g: Any, formulas: Formulas, kernel: Resample, image: Image) -> Image:
     return Image(g.branch(condition, vertical_first, horizontal_first, name="pass_order"), rows, columns)
 
 
-def _axis(g: Any, formulas: Formulas, kernel: Resample, n_in: Any, n_out: Any, offset: Any, count: Any) -> Pass:
+def _axis(
+    g: Any, formulas: Formulas, kernel: Resample, n_in: Any, n_out: Any, offset: Any, count: Any, factor: Any
+) -> Pass:
     """One axis's pass, from int8 ``[N, n_in, rest]``, which is uint8 less 128, to ``[N, count, rest]`` of either dtype.
 
     Its weights are computed once outside.
     """
     step = kernel.resize
     start, weights = formulas.resample.block_weights(
-        n_in, n_out, offset, count, step.filter, step.support, step.weights, BLOCK
+        n_in, n_out, offset, count, step.kernel, step.support, step.weights, BLOCK, factor
     )
     offsets = g.node("Range", g.constant(0, "int64"), g.size(weights, 2), g.constant(1, "int64"))
     index = g.node("Unsqueeze", g.cast(start, "int64"), g.constant([1], "int64")) + offsets
