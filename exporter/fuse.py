@@ -10,7 +10,7 @@ from onnx import TensorProto, compose, helper, version_converter
 
 from runtime import artifact
 from runtime.errors import ArtifactError
-from runtime.lowering import lower
+from runtime.lowering import lower, static_size
 from runtime.ops.table import Table
 from runtime.plan import Plan
 
@@ -130,7 +130,7 @@ def _image_input(proto: onnx.ModelProto, plan: Plan, path: Path) -> onnx.ValueIn
     target: onnx.ValueInfoProto = inputs[0]
     tensor = target.type.tensor_type
     found = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
-    sizes = _static_size(plan)
+    sizes = static_size(lower(plan.steps), *(plan.input_size or ()))
     given = f"{_plan_dtype(plan)} [batch, 3, {sizes[0] or 'height'}, {sizes[1] or 'width'}]"
     takes = (
         f"{TensorProto.DataType.Name(tensor.elem_type).lower()}"
@@ -148,10 +148,3 @@ def _image_input(proto: onnx.ModelProto, plan: Plan, path: Path) -> onnx.ValueIn
             " with --size or --set, or --dtype"
         )
     return target
-
-
-def _static_size(plan: Plan) -> tuple[int | None, int | None]:
-    """The output's (height, width) where every image gets the same."""
-    graph = exporting.build(plan).graph
-    height, width = graph.output[0].type.tensor_type.shape.dim[2:]
-    return height.dim_value or None, width.dim_value or None

@@ -54,10 +54,13 @@ def build(plan: Plan, opset: int = OPSET, prefix: str = "", output: str = "pixel
         raise ArtifactError(f"opset: expected {OPSETS[0]} to {OPSETS[-1]}, got {opset}")
     g = Graph(prefix)
     channels_last = plan.layout == "NHWC"
-    shape: list[int | str] = ["batch", "height", "width", 3] if channels_last else ["batch", 3, "height", "width"]
-    images = g.input("images", "uint8", shape)
-    with g.scope("images"):
-        height, width = (g.size(images, axis) for axis in ((1, 2) if channels_last else (2, 3)))
+    height: Any
+    width: Any
+    height, width = plan.input_size or ("height", "width")
+    images = g.input("images", "uint8", ["batch", height, width, 3] if channels_last else ["batch", 3, height, width])
+    if plan.input_size is None:
+        with g.scope("images"):
+            height, width = (g.size(images, axis) for axis in ((1, 2) if channels_last else (2, 3)))
     image, formulas, kernels = Image(images, height, width, plan.layout), Formulas(g), lower(plan.steps)
     for kernel in kernels:
         name, lowering = LOWERINGS[type(kernel)]

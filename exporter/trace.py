@@ -23,6 +23,7 @@ def trace(
     layout: str = "NHWC",
     dtype: str = "float32",
     strict: bool = False,
+    input_size: tuple[int, int] | None = None,
     **overrides: Any,
 ) -> Plan:
     """Reads a processor's config and says what it does.
@@ -36,6 +37,8 @@ def trace(
         layout: of the artifact's input: ``NHWC`` or ``NCHW``.
         dtype: of ``pixel_values``: ``float32``, or ``float16`` rounded from it.
         strict: refuse keys that the reference class does not read, instead of warning.
+        input_size: (height, width) of every image that the artifact will see, where there is one; weights are then
+            computed once, at export.
         overrides: config keys, such as ``size={"height": 384, "width": 384}``; and for hub ids ``revision``,
             ``token``, ``cache_dir``, ``local_files_only`` and ``subfolder``.
 
@@ -43,7 +46,7 @@ def trace(
         UnsupportedConfig: with every problem at once.
     """
     hub = {key: overrides.pop(key) for key in HUB_OPTIONS if key in overrides}
-    return make_plan(source, overrides, hub, reference, type, layout, dtype, strict)
+    return make_plan(source, overrides, hub, reference, type, layout, dtype, strict, input_size)
 
 
 def make_plan(
@@ -55,6 +58,7 @@ def make_plan(
     layout: str = "NHWC",
     dtype: str = "float32",
     strict: bool = False,
+    input_size: tuple[int, int] | None = None,
 ) -> Plan:
     """:func:`trace`, the config's keys and the hub's options apart: any name may stand among the keys."""
     found = find(os.fspath(source), **hub)
@@ -69,7 +73,8 @@ def make_plan(
     try:
         if dtype != "float32":
             steps = (*steps, Cast(dtype))
-        return Plan(steps, reference, family.name, found.name, layout, labels=labels(found.model_config))
+        names = labels(found.model_config)
+        return Plan(steps, reference, family.name, found.name, layout, labels=names, input_size=input_size)
     except ValueError as error:
         raise UnsupportedConfig(str(error)) from error
 

@@ -40,7 +40,9 @@ class Row:
 
 def sizes(plan: Plan) -> tuple[tuple[int, int], ...]:
     """The (height, width) that :func:`verify` tries: both orientations, square, equal to the target and one off it,
-    odd, tiny, 1:20 and 20:1, larger than the rest, and 12 megapixels."""
+    odd, tiny, 1:20 and 20:1, larger than the rest, and 12 megapixels; of a Plan for one size, that one."""
+    if plan.input_size is not None:
+        return (plan.input_size,)
     height, width = 224, 224
     for step in plan.steps:
         if isinstance(step, Resize):

@@ -70,3 +70,22 @@ def check_size(kernels: Sequence[Kernel], height: int, width: int) -> tuple[int,
             kernel.check(height, width)
             height, width = kernel.height, kernel.width
     return height, width
+
+
+def static_size(
+    kernels: Sequence[Kernel], height: int | None = None, width: int | None = None
+) -> tuple[int | None, int | None]:
+    """The output's (height, width) where all images get the same, for images of a known size or of any."""
+    for kernel in kernels:
+        if isinstance(kernel, Resample):
+            if kernel.crop is not None:
+                height, width = kernel.crop.height, kernel.crop.width
+            elif kernel.resize.size.is_static:
+                height, width = kernel.resize.output_size(1, 1)
+            elif height is not None and width is not None:
+                height, width = kernel.resize.output_size(height, width)
+            else:
+                height, width = None, None
+        elif isinstance(kernel, (CenterCrop, Pad)):
+            height, width = kernel.height, kernel.width
+    return height, width

@@ -123,6 +123,11 @@ class Preprocessor:
         arrays = to_rgb(images, self._convert)
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, array in enumerate(arrays):
+            if self.plan.input_size not in (None, array.shape[:2]):
+                raise InputError(
+                    f"this artifact takes images of {'x'.join(map(str, self.plan.input_size))} pixels only, got"
+                    f" {array.shape[0]}x{array.shape[1]}: export it without --input-size"
+                )
             check_size(self._kernels, *array.shape[:2])
             groups.setdefault(array.shape, []).append(i)
         results: list[dict[str, Any]] = [{} for _ in arrays]

@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from .. import resample
 from ..arrays.onnx import Formulas, Image, in_layout
 from ..lowering import Resample
 from . import box_reduce_onnx
@@ -19,6 +22,9 @@ BLOCK = 8
 """Outputs that share a window: of 2, 4, 8 and 16 the fastest from 480x640 and from 1080x1920 to 224x224."""
 
 DIGITS = 4
+SHIFTS = np.arange(DIGITS)[:, None, None] * 7
+ZEROS = int(sum(64 << SHIFTS.ravel()))
+"""64 in every digit."""
 
 Pass = Callable[[Any, str], Any]
 
@@ -81,13 +87,12 @@ def _axis(
     Its weights are computed once outside.
     """
     step = kernel.resize
-    start, weights = formulas.resample.block_weights(
+    known = all(isinstance(n, int) for n in (n_in, n_out, offset, count, factor))
+    start, weights = (resample if known else formulas.resample).block_weights(
         n_in, n_out, offset, count, step.kernel, step.support, step.weights, BLOCK, factor
     )
-    offsets = g.node("Range", g.constant(0, "int64"), g.size(weights, 2), g.constant(1, "int64"))
-    index = g.node("Unsqueeze", g.cast(start, "int64"), g.constant([1], "int64")) + offsets
+    index, digits = _constants(g, start, weights) if known else _computed(g, start, weights)
     body = g.function("resize_axis", ("int8", "int64", "uint8", "int8"), lambda *inputs: _blocks(g, *inputs))
-    digits = _digits(g, weights)
     blocks = (count + BLOCK - 1) // BLOCK
 
     def resize(pixels: Any, dtype: str) -> Any:
@@ -101,16 +106,26 @@ def _axis(
     return resize
 
 
-def _digits(g: Any, weights: Any) -> Any:
-    """Weights ``[blocks, block, window]`` as uint8 ``[blocks, 4 * block, window]``, 64 standing for the digit 0.
+def _computed(g: Any, start: Any, weights: Any) -> tuple[Any, Any]:
+    """Samples of each window, int64 ``[blocks, window]``, and the weights' digits, uint8 ``[blocks, 4 * block, window]``.
 
-    With 64 added to every digit the number is positive, and its plain digits to the base 128 are these.
+    64 stands for the digit 0: with 64 added to each the number is positive, and its plain digits to the base 128 are
+    these.
     """
-    shifts = g.constant([[[7 * i]] for i in range(DIGITS)], "uint32")
-    positive = g.cast(weights + float(sum(64 << 7 * i for i in range(DIGITS))), "uint32")
-    shifted = g.node("BitShift", g.node("Unsqueeze", positive, g.constant([1], "int64")), shifts, direction="RIGHT")
+    offsets = g.node("Range", g.constant(0, "int64"), g.size(weights, 2), g.constant(1, "int64"))
+    index = g.node("Unsqueeze", g.cast(start, "int64"), g.constant([1], "int64")) + offsets
+    positive = g.node("Unsqueeze", g.cast(weights + float(ZEROS), "uint32"), g.constant([1], "int64"))
+    shifted = g.node("BitShift", positive, g.constant(SHIFTS, "uint32"), direction="RIGHT")
     digits = g.cast(g.node("BitwiseAnd", shifted, g.value(127, "uint32")), "uint8")
-    return g.node("Reshape", digits, g.constant([0, DIGITS * BLOCK, -1], "int64"))
+    return index, g.node("Reshape", digits, g.constant([0, DIGITS * BLOCK, -1], "int64"))
+
+
+def _constants(g: Any, start: Any, weights: Any) -> tuple[Any, Any]:
+    """The same for images of one size, computed now: the file holds the numbers."""
+    blocks, _, window = weights.shape
+    digits = (weights.astype(np.int64)[:, None] + ZEROS >> SHIFTS) & 127
+    index = start.astype(np.int64)[:, None] + np.arange(window)
+    return g.constant(index, "int64", "samples"), g.constant(digits.reshape(blocks, -1, window), "uint8", "weights")
 
 
 def _blocks(g: Any, pixels: Any, index: Any, digits: Any, zero: Any) -> Any:
