@@ -12,6 +12,7 @@ import numpy as np
 
 from .errors import BackendUnavailable, InputError
 from .ops import ConvertRGB
+from .shared_pixels import shared_pixels
 
 Array = np.ndarray[Any, Any]
 
@@ -21,13 +22,14 @@ MAX_PIXELS = 178_956_970
 KINDS = "a PIL image, a uint8 array or tensor, encoded bytes, a path, or a list of these"
 
 
-def to_rgb(images: Any, convert: bool) -> list[Array]:
+def to_rgb(images: Any, convert: bool, share: bool = False) -> list[Array]:
     """A flat list of uint8 ``[H, W, 3]`` arrays.
 
     Args:
         images: a PIL image; a uint8 NumPy array or torch tensor ``[H, W, C]``, ``[C, H, W]``, or a batch of them with
             one more axis; encoded bytes; a path; or a list of these, sizes mixed, nested once at most.
         convert: whether the Plan converts to RGB; without it, other modes are refused, as the reference fails on them.
+        share: whether PIL images may be given as views of their own memory, in which a pixel takes four bytes.
 
     Raises:
         InputError: for everything else, naming the position in a list.
@@ -40,16 +42,16 @@ def to_rgb(images: Any, convert: bool) -> list[Array]:
             if isinstance(image, (list, tuple)) and any(isinstance(nested, (list, tuple)) for nested in image):
                 raise InputError(f"image {i}: lists may be nested once, got a third level")
             try:
-                result += to_rgb(image, convert)
+                result += to_rgb(image, convert, share)
             except InputError as error:
                 raise InputError(f"image {i}: {error}") from error
         return result
     if isinstance(images, (str, os.PathLike)):
-        return [_open(images)]
+        return [_open(images, share)]
     if isinstance(images, (bytes, bytearray, memoryview)):
-        return [_open(io.BytesIO(images))]
+        return [_open(io.BytesIO(images), share)]
     if _is_a(images, "PIL.Image", "Image"):
-        return [_from_pil(images, convert)]
+        return [_from_pil(images, convert, share)]
     if _is_a(images, "torch", "Tensor"):
         images = _from_tensor(images)
     if isinstance(images, np.ndarray):
@@ -75,7 +77,7 @@ def _from_tensor(image: Any) -> Array:
     return array
 
 
-def _open(source: Any) -> Array:
+def _open(source: Any, share: bool) -> Array:
     """A file or encoded bytes: upright by its EXIF tag, then RGB, alpha dropped (image_utils.py:474)."""
     _need_pillow()
     from PIL import Image, ImageOps
@@ -83,7 +85,7 @@ def _open(source: Any) -> Array:
     try:
         with Image.open(source) as image:
             _check_pixels(image.width, image.height)
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            return _pixels(ImageOps.exif_transpose(image).convert("RGB"), share)
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -96,7 +98,7 @@ def _open(source: Any) -> Array:
         raise InputError(f"{name}: not an image that Pillow can read ({error})") from error
 
 
-def _from_pil(image: Any, convert: bool) -> Array:
+def _from_pil(image: Any, convert: bool, share: bool) -> Array:
     """A PIL image as it is: no EXIF rotation (image_processing_backends.py:462)."""
     _check_pixels(image.width, image.height)
     try:
@@ -107,11 +109,17 @@ def _from_pil(image: Any, convert: bool) -> Array:
                 f"expected an RGB image, got mode {image.mode}: this processor does not convert (do_convert_rgb is"
                 " off), and its reference fails too; use image.convert('RGB'), or export with do_convert_rgb=true"
             )
-        return np.asarray(image)
+        return _pixels(image, share)
     except InputError:
         raise
     except Exception as error:  # a lazy image decodes here
         raise InputError(f"not an image that Pillow can read ({error})") from error
+
+
+def _pixels(image: Any, share: bool) -> Array:
+    """The pixels of an RGB image."""
+    view = shared_pixels(image) if share else None
+    return np.asarray(image) if view is None else view
 
 
 def _from_array(image: Array, convert: bool) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from typing import Any
 
@@ -16,7 +17,7 @@ from .lowering import check_size, lower
 from .ops import ConvertRGB
 from .plan import Plan
 
-BACKENDS = ("auto", "onnx", "torch", "torchscript", "pil")
+BACKENDS = ("auto", "onnx", "numba", "torch", "torchscript", "pil")
 
 
 def load(path: str | os.PathLike[str], backend: str = "auto", device: Any = None) -> Preprocessor:
@@ -25,7 +26,8 @@ def load(path: str | os.PathLike[str], backend: str = "auto", device: Any = None
     Args:
         path: an ``.onnx`` or a ``.pt`` file.
         backend: ``onnx`` runs an ``.onnx`` file in onnxruntime and ``torchscript`` a ``.pt`` file in torch;
-            ``torch`` and ``pil`` rebuild the Plan in either; ``auto`` is the file's own.
+            ``numba``, ``torch`` and ``pil`` rebuild the Plan in either. ``auto`` is the fastest that gives the file's
+            bits: ``numba`` where it is installed, else the file's own; with a ``device``, torch.
         device: for the torch backends, such as ``cuda``; the others run on the CPU.
 
     Raises:
@@ -58,15 +60,25 @@ class Preprocessor:
     ) -> None:
         scripted = path is not None and artifact.is_torchscript(path)
         self.plan = plan
-        self.backend = ("torchscript" if scripted else "onnx") if backend == "auto" else backend
         self._path, self._fused, self._device = path, fused, device
+        self.backend = self._fastest(scripted) if backend == "auto" else backend
         self._convert = any(isinstance(step, ConvertRGB) for step in plan.steps)
         self._kernels = lower(plan.steps)
         self._run = self._open(scripted)
         self.output_names = self._run.output_names
 
+    def _fastest(self, scripted: bool) -> str:
+        """What ``auto`` stands for."""
+        if scripted and self._device is not None:
+            return "torchscript"
+        if self._device is not None and not self._fused:
+            return "torch"
+        if not self._fused and importlib.util.find_spec("numba") is not None:
+            return "numba"
+        return "torchscript" if scripted else "onnx"
+
     def _open(self, scripted: bool) -> Backend:
-        if self._device is not None and self.backend in ("onnx", "pil"):
+        if self._device is not None and self.backend in ("onnx", "numba", "pil"):
             raise BackendUnavailable(
                 f"backend {self.backend!r} runs on the CPU only: leave out device={self._device!r}"
             )
@@ -76,6 +88,10 @@ class Preprocessor:
             from .backends.pil import PilBackend
 
             return PilBackend(self.plan)
+        if self.backend == "numba":
+            from .backends.numba import NumbaBackend
+
+            return NumbaBackend(self.plan)
         if self.backend == "onnx":
             if scripted or self._path is None:
                 raise BackendUnavailable("backend 'onnx' needs an .onnx file; this is a .pt file")
@@ -120,7 +136,7 @@ class Preprocessor:
         """
         if return_tensors not in ("np", "pt", None):
             raise ValueError(f"return_tensors: expected 'np', 'pt' or None, got {return_tensors!r}")
-        arrays = to_rgb(images, self._convert)
+        arrays = to_rgb(images, self._convert, self.backend == "numba")
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, array in enumerate(arrays):
             if self.plan.input_size not in (None, array.shape[:2]):
@@ -132,9 +148,7 @@ class Preprocessor:
             groups.setdefault(array.shape, []).append(i)
         results: list[dict[str, Any]] = [{} for _ in arrays]
         for members in groups.values():
-            batch = np.ascontiguousarray(
-                arrays[members[0]][None] if len(members) == 1 else np.stack([arrays[i] for i in members])
-            )
+            batch = arrays[members[0]][None] if len(members) == 1 else np.stack([arrays[i] for i in members])
             output = self._run.run(batch)
             if len(groups) == 1:
                 return _convert({name: output[name] for name in self.output_names}, return_tensors)

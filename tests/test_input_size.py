@@ -35,7 +35,12 @@ def test_equals_the_artifact_for_all_sizes(preset, reference, size, layout, tmp_
 def test_the_graph_is_small_and_its_shape_is_fixed(tmp_path):
     exporter.to_onnx(exporter.trace(PRESETS[0], input_size=(480, 640)), tmp_path / "fixed.onnx")
     model = onnx.load(tmp_path / "fixed.onnx")
-    assert [d.dim_value or d.dim_param for d in model.graph.input[0].type.tensor_type.shape.dim] == ["batch", 480, 640, 3]
+    assert [d.dim_value or d.dim_param for d in model.graph.input[0].type.tensor_type.shape.dim] == [
+        "batch",
+        480,
+        640,
+        3,
+    ]
     assert len(model.graph.node) < 40  # no weights to compute
     assert not any(node.op_type == "If" for node in model.graph.node)
 

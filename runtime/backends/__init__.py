@@ -13,5 +13,5 @@ class Backend(Protocol):
     output_names: tuple[str, ...]
 
     def run(self, images: np.ndarray[Any, Any]) -> dict[str, Any]:
-        """uint8 ``[N, H, W, 3]`` to a batch of each output, as NumPy arrays or torch tensors."""
+        """uint8 ``[N, H, W, 3]``, of any strides, to a batch of each output, as NumPy arrays or torch tensors."""
         ...

@@ -54,8 +54,7 @@ class OnnxBackend:
             raise ArtifactError(f"{self._path}: onnxruntime cannot load it ({_first_line(error)})") from error
 
     def run(self, images: Array) -> dict[str, Array]:
-        if self._channels_first:
-            images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        images = np.ascontiguousarray(images.transpose(0, 3, 1, 2) if self._channels_first else images)
         session = self._session if self._shapes is None else self._shapes.session(images.shape) or self._session
         try:
             values = session.run(None, {"images": images})

@@ -126,7 +126,7 @@ class Resize:
         sides = ((height, new_height, factors[0]), (width, new_width, factors[1]))
         if factors != (1, 1):
             image = box_reduce(image, *factors)
-        if self._vertical_first(*image.shape[:2], new_height, new_width):
+        if self._vertical_first(image.shape[0], image.shape[1], new_height, new_width):
             return self._rows(self._rows(image, *sides[0]).swapaxes(0, 1), *sides[1]).swapaxes(0, 1)
         return self._rows(self._rows(image.swapaxes(0, 1), *sides[1]).swapaxes(0, 1), *sides[0])
 
@@ -142,9 +142,7 @@ class Resize:
     def _rows(self, image: np.ndarray[Any, Any], n_in: int, n_out: int, factor: int) -> np.ndarray[Any, Any]:
         """The vertical pass in NumPy, for weights that no installed library has; float64 sums of integers are exact."""
         _, width, channels = image.shape
-        start, weights = block_weights(
-            n_in, n_out, 0, n_out, self.kernel, self.support, self.weights, factor=factor
-        )
+        start, weights = block_weights(n_in, n_out, 0, n_out, self.kernel, self.support, self.weights, factor=factor)
         blocks, block, window = weights.shape
         rows = np.empty((blocks, block, width * channels), np.uint8)
         for i, first in enumerate(start.astype(int)):
