@@ -78,7 +78,8 @@ def verify(
     path = Path(path)
     plan, fused = artifact.read(path)
     reference = _fused_reference(path, plan) if fused else Preprocessor(plan, "pil")._run.run
-    ours = [Preprocessor(plan, b, path=path, fused=fused) for b in (backends or ["auto"])]
+    own = "torchscript" if artifact.is_torchscript(path) else "onnx"  # `auto` may run something else
+    ours = [Preprocessor(plan, b, path=path, fused=fused) for b in (backends or [own])]
     generator = np.random.default_rng(0)
     cases: list[tuple[str, Array | tuple[int, int]]] = [(f"{h}x{w}", (h, w)) for h, w in sizes(plan)]
     convert = any(isinstance(step, ConvertRGB) for step in plan.steps)

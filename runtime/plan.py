@@ -92,9 +92,7 @@ class Plan:
                 raise ValueError("expected strings")
             steps = tuple(_step(item) for item in lists["steps"])
             size = tuple(size) if isinstance(size, list) else size
-            return cls(
-                steps, outputs=tuple(lists["outputs"]), labels=tuple(lists["labels"]), input_size=size, **texts
-            )
+            return cls(steps, outputs=tuple(lists["outputs"]), labels=tuple(lists["labels"]), input_size=size, **texts)
         except KeyError as error:
             raise ArtifactError(f"the Plan in the file cannot be read: it lacks {error}") from error
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:

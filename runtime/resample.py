@@ -127,7 +127,7 @@ def block_values(
     return xp.reshape(start, [-1]), values / xp.where(total == 0.0, 1.0, total)
 
 
-def point_index(center: xp.Array, end: xp.Array, filter: str) -> xp.Array:
+def point_index(center: xp.Array, end: xp.Number, filter: str) -> xp.Array:
     """Input sample at or before each output's position, without antialiasing: ATen's ``guard_index_and_lambda``."""
     return xp.clip(xp.floor(point_position(center, filter)), xp.scalar(-1), end - 1.0)
 
@@ -137,7 +137,7 @@ def point_position(center: xp.Array, filter: str) -> xp.Array:
     return xp.maximum(center - 0.5, xp.scalar(0 if filter == "bilinear_point" else -1))
 
 
-def point_values(source: xp.Array, center: xp.Array, end: xp.Array, filter: str) -> xp.Array:
+def point_values(source: xp.Array, center: xp.Array, end: xp.Number, filter: str) -> xp.Array:
     """Weights without antialiasing: 2 or 4 samples however strong the reduction, those outside moved to the edge.
 
     ATen's ``UpSampleKernel.cpp``, ``_compute_indices_min_size_weights``; it adds up the moved ones in their order.

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import numpy as np
 import onnx
 import pytest
 
@@ -60,7 +59,7 @@ def test_sizes_that_are_none_are_refused(size):
 
 
 def test_a_size_that_the_steps_refuse_is_refused_at_once():
-    with pytest.raises(UnsupportedConfig, match="input_size: .* would be resized to"):
+    with pytest.raises(UnsupportedConfig, match=r"input_size: .* would be resized to"):
         exporter.trace(PRESETS[1], input_size=(1, 10_000_000))
 
 

@@ -120,6 +120,7 @@ def test_the_json_is_as_documented():
         "layout": "NCHW",
         "outputs": ["pixel_values"],
         "labels": ["cat", "dög"],
+        "input_size": None,
         "steps": [
             {"op": "convert_rgb"},
             {
@@ -128,6 +129,8 @@ def test_the_json_is_as_documented():
                 "filter": "bicubic",
                 "order": "pillow12.2",
                 "weights": "pillow",
+                "antialias": True,
+                "reducing_gap": 0.0,
             },
             {"op": "center_crop", "height": 24, "width": 20, "rule": "pil"},
             {"op": "rescale", "factor": 1 / 255, "offset": 0.5, "precision": "float64"},
@@ -231,7 +234,7 @@ WRONG = [None, True, 5, 5.5, "text", [], ["text"], [5], {}, {"text": 5}, [None],
 )
 @pytest.mark.parametrize("value", WRONG, ids=repr)
 def test_wrong_types(key, value):
-    if (key, value) in [("steps", []), ("labels", []), ("labels", ["text"])]:
+    if (key, value) in [("steps", []), ("labels", []), ("labels", ["text"]), ("input_size", None)]:
         assert Plan.from_json(edited(**{key: value}))
     else:
         refused(edited(**{key: value}), "the Plan in the file cannot be read: ")
@@ -250,8 +253,10 @@ def test_wrong_types_in_steps(index, value):
     for key in step:
         if (step["op"], key) in [("rescale", "factor"), ("rescale", "offset"), ("pad", "value")]:
             allowed = type(value) in (int, float)
+        elif key == "reducing_gap":
+            allowed = type(value) in (int, float) and value >= 1
         else:
-            allowed = type(step[key]) is int and type(value) is int
+            allowed = type(step[key]) in (int, bool) and type(value) is type(step[key])
         if not allowed:
             refused(edited_step(index, **{key: value}), "the Plan in the file cannot be read: ")
 

@@ -13,6 +13,7 @@ __all__ = [
 ]  # fmt: skip
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
+Number = np.float64
 
 
 def scalar(n: int) -> np.float64:

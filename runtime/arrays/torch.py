@@ -15,6 +15,7 @@ __all__ = [
 
 
 Array = Tensor
+Number = Tensor
 
 
 def scalar(n: int) -> Tensor:

@@ -36,7 +36,7 @@ class OnnxBackend:
         self._shapes = None if fused else Shapes(self._open, Path(path).read_bytes(), plan.layout)
 
     def _open(self, model: str | bytes, sizes: dict[str, int] | None = None) -> Any:
-        """A session; ``sizes`` fixes the named dimensions of the input, and onnxruntime folds what follows from them."""
+        """A session; ``sizes`` fixes dimensions of the input by name, and onnxruntime folds what follows from them."""
         try:
             import onnxruntime
         except ImportError as error:

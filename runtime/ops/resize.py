@@ -50,7 +50,7 @@ class Resize:
         order: one of :data:`ORDERS`; part of the reference, so that an artifact does not drift with Pillow.
         weights: one of :data:`WEIGHTS`. torchvision's uint8 resize is that with the order ``pillow12.1``: horizontal
             first, always.
-        antialias: without it 2 or 4 neighbours of each position count, however strong the reduction: only torchvision's.
+        antialias: without it, which only torchvision offers, 2 or 4 samples count, however strong the reduction.
         reducing_gap: above 0, blocks of pixels are averaged first, as far as that leaves this many times the output
             size: Pillow's argument of that name.
     """

@@ -107,7 +107,7 @@ def _axis(
 
 
 def _computed(g: Any, start: Any, weights: Any) -> tuple[Any, Any]:
-    """Samples of each window, int64 ``[blocks, window]``, and the weights' digits, uint8 ``[blocks, 4 * block, window]``.
+    """Samples of each window, int64 ``[blocks, window]``, and digits of the weights, uint8 ``[blocks, 4 * block, window]``.
 
     64 stands for the digit 0: with 64 added to each the number is positive, and its plain digits to the base 128 are
     these.

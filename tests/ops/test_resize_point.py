@@ -39,8 +39,8 @@ def test_equals_torch_at_any_size(filter, height, width, new_height, new_width, 
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ((1, 1), (7, 9)), ((2, 1), (5, 5)), ((3, 4), (3, 4)), ((4, 3), (8, 9)), ((640, 480), (16, 9)), ((5, 400), (50, 3)),
-        ((224, 224), (223, 225)), ((64, 64), (32, 128)),
+        ((1, 1), (7, 9)), ((2, 1), (5, 5)), ((3, 4), (3, 4)), ((4, 3), (8, 9)), ((640, 480), (16, 9)),
+        ((5, 400), (50, 3)), ((224, 224), (223, 225)), ((64, 64), (32, 128)),
     ],
 )  # fmt: skip
 def test_equals_torch_at_hard_sizes(filter, before, after):
