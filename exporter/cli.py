@@ -6,6 +6,8 @@ Exit codes: 0 done, 1 values differ, 2 bad usage or input. An error is a line th
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import io
 import json
 import os
@@ -24,13 +26,13 @@ from runtime.errors import ArtifactError, InputError, ParityError, PreprocessorE
 from runtime.plan import Plan
 from runtime.preprocessor import BACKENDS, load
 
-from . import report
+from . import bench, report
 from .trace import make_plan
 
-COMMANDS = ("export", "verify", "inspect", "run", "presets")
+COMMANDS = ("export", "verify", "inspect", "run", "bench", "presets")
 SOURCE_FLAGS: dict[str, Any] = {
     "reference": "pillow", "type": None, "size": None, "set": [], "strict": False, "layout": "NHWC", "dtype": "float32",
-    "revision": None, "offline": False,
+    "revision": None, "offline": False, "input_size": None,
 }  # fmt: skip
 """How to read a source, and the defaults."""
 
@@ -131,6 +133,22 @@ def build_parser() -> Parser:
     run.add_argument("-o", "--output", metavar="OUT.npz", help="where to write the output tensors")
     run.add_argument("--backend", default="auto", choices=BACKENDS, help="what runs it: --backend pil")
 
+    timing = command("bench", _bench, "time an artifact beside other libraries", "bench vit.onnx --plot vit.png")
+    timing.add_argument("file", metavar="FILE")
+    timing.add_argument(
+        "--size", action="append", metavar="N|HxW",
+        help="of the images, 480x640 and 1080x1920 by default; may be repeated: --size 768x1024",
+    )  # fmt: skip
+    timing.add_argument(
+        "--backend", action="append", choices=BACKENDS, help="time this one only; may be repeated: --backend torch"
+    )
+    timing.add_argument("--rounds", type=int, default=bench.ROUNDS, metavar="N", help="calls of each: --rounds 101")
+    timing.add_argument("--threads", type=int, metavar="N", help="of every library, 2 by default: --threads 1")
+    timing.add_argument("--batch", type=int, default=1, metavar="N", help="images a call: --batch 8")
+    timing.add_argument("--no-peers", action="store_true", help="time the file's backends only")
+    timing.add_argument("--plot", metavar="FILE.png", help="draw the medians too: --plot vit.png (needs matplotlib)")
+    timing.add_argument("--json", action="store_true", help="print JSON: every call's time")
+
     presets = command("presets", _presets, "list the bundled presets", "presets")
     presets.add_argument("--json", action="store_true", help="print the list as JSON")
     return parser
@@ -161,6 +179,11 @@ def _add_source(parser: argparse.ArgumentParser, text: str | None = None) -> Non
     parser.add_argument(
         "--dtype", default="float32", choices=("float32", "float16"), help="of pixel_values: --dtype float16"
     )
+    parser.add_argument(
+        "--input-size",
+        metavar="HxW",
+        help="make it for images of this size only, which is faster: --input-size 480x640",
+    )
     parser.add_argument("--revision", help="of a hub id: --revision main")
     parser.add_argument("--offline", action="store_true", help="take hub files from the local cache only")
 
@@ -188,6 +211,7 @@ def _trace(options: argparse.Namespace) -> Plan:
             layout=options.layout,
             dtype=options.dtype,
             strict=options.strict,
+            input_size=None if options.input_size is None else _height_width(options.input_size),
         )
     for warning in caught:
         print(f"warning: {warning.message}", file=sys.stderr)
@@ -204,12 +228,18 @@ def _override(item: str) -> tuple[str, Any]:
         raise UnsupportedConfig(f"--set {key}: the value {text!r} is not JSON; quote strings as '\"text\"'") from error
 
 
-def _size(text: str) -> Any:
+def _size(text: str, flag: str = "--size") -> Any:
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in parts):
-        raise UnsupportedConfig(f"--size: expected N or HEIGHTxWIDTH, such as 384 or 480x640, got {text!r}")
+        raise UnsupportedConfig(f"{flag}: expected N or HEIGHTxWIDTH, such as 384 or 480x640, got {text!r}")
     numbers = [int(part) for part in parts]
     return numbers[0] if len(numbers) == 1 else {"height": numbers[0], "width": numbers[1]}
+
+
+def _height_width(text: str) -> tuple[int, int]:
+    """``--input-size``; a single number is a square's side."""
+    size = _size(text, "--input-size")
+    return (size["height"], size["width"]) if isinstance(size, dict) else (size, size)
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -285,7 +315,9 @@ def _inspect(options: argparse.Namespace) -> int:
     else:
         typed = [flag for flag, default in SOURCE_FLAGS.items() if getattr(options, flag) != default]
         if typed:
-            raise UnsupportedConfig(f"--{typed[0]}: says how to read a source, but {options.source} is an artifact")
+            raise UnsupportedConfig(
+                f"--{typed[0].replace('_', '-')}: says how to read a source, but {options.source} is an artifact"
+            )
     if options.json:
         print(plan.to_json())
         return 0
@@ -316,6 +348,32 @@ def _run(options: argparse.Namespace) -> int:
         with artifact.atomic(options.output) as temporary:
             np.savez(temporary, **outputs)
         print(f"wrote {options.output}")
+    return 0
+
+
+def _bench(options: argparse.Namespace) -> int:
+    sizes = [_size(size) for size in options.size or ()]
+    pairs = [(s["height"], s["width"]) if isinstance(s, dict) else (s, s) for s in sizes]
+    progress = functools.partial(report.progress, doing="timing")
+    with contextlib.ExitStack() as stack:
+        if options.plot is not None:
+            from . import chart
+
+            chart.check(options.plot)
+            temporary = stack.enter_context(artifact.atomic(options.plot))
+        result = bench.measure(
+            options.file, pairs, options.backend or (), options.rounds, options.threads, options.batch,
+            not options.no_peers, progress,
+        )  # fmt: skip
+        if options.json:
+            report.clear()
+            print(json.dumps(result.to_json()))
+        else:
+            report.timings(result)
+        if options.plot is not None:
+            chart.draw(result, temporary)
+    if options.plot is not None and not options.json:
+        print(f"wrote {options.plot}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from runtime.ops import Resize
 from runtime.plan import Plan
 
+from . import bench
 from .verify import Row
 
 
@@ -21,10 +23,10 @@ def plan(value: Plan) -> None:
         print(f" {number}. {step}")
 
 
-def progress(done: int, total: int, name: str) -> None:
+def progress(done: int, total: int, name: str, doing: str = "verifying") -> None:
     """One line on a terminal, written over; nothing elsewhere."""
     if sys.stderr.isatty():
-        print(f"\r\033[Kverifying {done + 1}/{total}: {name}", end="", file=sys.stderr, flush=True)
+        print(f"\r\033[K{doing} {done + 1}/{total}: {name}", end="", file=sys.stderr, flush=True)
 
 
 def clear() -> None:
@@ -74,3 +76,87 @@ def presets(rows: Sequence[tuple[str, Plan, str]]) -> None:
     widths = [max(len(line[i]) for line in lines) for i in range(5)]
     for line in lines:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+STEADY = 1.2
+"""Of a median by its minimum: on a quiet machine, most ways are well below."""
+
+
+def timings(result: bench.Result) -> None:
+    """What the figures depend on, a table a size of image, and what was left out."""
+    clear()
+    header = result.header
+    then = ", then the model in it" if header["fused"] else ""
+    auto = f", auto is {header['auto']}" if header["auto"] else ""
+    cpus = f"; bound to {', '.join(f'CPU {cpu}' for cpu in header['cpus'])}" if header["cpus"] else ""
+    images = "an image" if header["batch"] == 1 else f"a list of {header['batch']} images"
+    print(f"{header['file']}: {header['family']}, reference {header['reference']}{then}{auto}")
+    others = "" if header["others_busy"] is None else f"; others kept {header['others_busy']:.2f} CPUs busy"
+    print(f"{header['cpu']}, {_count(header['cpus_total'], 'CPU')}{cpus}{others}")
+    print(
+        f"{_count(header['threads'], 'thread')}: torch and onnxruntime by their options, others by the CPUs they find"
+    )
+    print(", ".join(f"{name} {version}" for name, version in header["versions"].items()))
+    print(f"from {images} decoded by Pillow to the tensor, again and again; {_count(header['rounds'], 'round')}")
+    print("x: how many times faster, by the medians")
+    for table in result.tables:
+        print()
+        _lines(_timings(table), left=2)
+    if result.device is not None:
+        _device(result.device)
+    notes = [f"left out: {line}" for line in result.left_out]
+    spread = max(statistics.median(row.median / row.least for row in table.rows) for table in result.tables)
+    if spread > STEADY:
+        notes.append(f"the machine was not steady: half of the medians are {spread:.2f} times their minima; run again")
+    if notes:
+        print("", *notes, sep="\n")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" + "s" * (number != 1)
+
+
+def _timings(table: bench.Table) -> list[tuple[str, ...]]:
+    main = [row.name for row in table.main()]
+    heads = [f"x {name}" for name in main]
+    lines: list[tuple[str, ...]] = [(f"{table.height}x{table.width}", "", "median ms", "min ms", *heads, "equal")]
+    for row in table.rows:
+        faster = table.faster(row)
+        times = [f"{faster[name]:.2f}" if row.ours else "" for name in main]
+        lines.append(
+            (row.name, "ours" if row.ours else "peer", f"{row.median:.3f}", f"{row.least:.3f}", *times, _equal(row))
+        )
+    return lines
+
+
+def _equal(row: bench.Row) -> str:
+    if row.equal is None:
+        return "not compared"
+    if row.equal:
+        return "yes"
+    by = "another shape or dtype" if row.largest is None else f"by {row.largest:.2g} at most"
+    return f"{row.differing / row.values:.2%} of values differ, {by}".replace("%", " %")
+
+
+def _device(device: Mapping[str, Any]) -> None:
+    """Figures of a CUDA device."""
+    copy = device["copy_gb_per_s"]
+    print(f"\n{device['name']}, batches of {device['batch']} that are on it already; it copies {copy:.0f} GB/s")
+    lines = [("size", "", "median ms", "min ms", "GB/s", "of copy", "equal")]
+    for row in device["rows"]:
+        lines.append((
+            f"{row['height']}x{row['width']}", row["name"], f"{row['median_ms']:.3f}", f"{row['min_ms']:.3f}",
+            f"{row['gb_per_s']:.0f}", f"{row['gb_per_s'] / copy:.0%}", "yes" if row["equal"] else "no",
+        ))  # fmt: skip
+    _lines(lines, left=2)
+
+
+def _lines(lines: Sequence[Sequence[str]], left: int) -> None:
+    """Columns of equal width: the first ``left`` and the last one flush left, the others right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = [
+            f"{cell:<{width}}" if i < left or i == len(line) - 1 else f"{cell:>{width}}"
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ]
+        print("  ".join(cells).rstrip())

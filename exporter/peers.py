@@ -1,0 +1,340 @@
+"""What others run in the same place, to time and to compare: Pillow, transformers, torchvision and ONNX's own Resize.
+
+Each peer does what a Plan says, as its users would write it. One that cannot raises :class:`LeftOut` with the reason.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models.config import to_steps
+from models.families import FAMILIES, Family
+from models.pipeline import _scaled
+from runtime.errors import UnsupportedConfig
+from runtime.ops import Cast, CenterCrop, ConvertRGB, FlipChannels, Normalize, Pad, Rescale, Resize, Step
+from runtime.ops.resize import FILTERS
+from runtime.plan import Plan
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Array = np.ndarray[Any, Any]
+Run = Callable[["list[Image.Image]"], Any]
+
+TRANSFORMERS_PIL, TRANSFORMERS_TORCHVISION = "transformers PIL", "transformers torchvision"
+MAIN = (TRANSFORMERS_PIL, TRANSFORMERS_TORCHVISION)
+"""Whom the figures are given against: what a model's users call otherwise."""
+
+
+class LeftOut(Exception):
+    """A peer that cannot run a Plan; the message says why."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One way to run a Plan.
+
+    Attributes:
+        name: for people.
+        run: RGB images of one size to ``[N, C, h, w]``, as an array or a tensor.
+        whole: whether it runs all of the Plan; otherwise its result is of another kind.
+    """
+
+    name: str
+    run: Run
+    whole: bool = True
+
+
+def find(plan: Plan, height: int, width: int) -> tuple[list[Peer], list[str]]:
+    """The peers that can run ``plan`` on images of this size, and a line for each other one: its name and why not."""
+    found, left_out = [], []
+    for name, (packages, make) in PEERS.items():
+        try:
+            missing = [package for package in packages if importlib.util.find_spec(package) is None]
+            if missing:
+                raise LeftOut(f"not installed: {', '.join(missing)}")
+            found.append(Peer(name, make(plan, height, width), whole=make is not _pillow))
+        except LeftOut as reason:
+            left_out.append(f"{name}: {reason}")
+        except Exception as error:  # each package refuses in its own way
+            left_out.append(f"{name}: {reason_of(error)}")
+    return found, left_out
+
+
+def reason_of(error: Exception) -> str:
+    """One line of an exception."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
+
+
+def _pillow(plan: Plan, height: int, width: int) -> Run:
+    """The one call that everything else is built around; it gives images, not tensors."""
+    from PIL import Image
+
+    resize = next((step for step in plan.steps if isinstance(step, Resize)), None)
+    if resize is None:
+        raise LeftOut("the Plan has no resize")
+    if not resize.antialias:
+        raise LeftOut("it always antialiases")
+    new_height, new_width = resize.output_size(height, width)
+    filter, gap = Image.Resampling(FILTERS[resize.filter]), resize.reducing_gap or None
+    return lambda images: [image.resize((new_width, new_height), filter, reducing_gap=gap) for image in images]
+
+
+def _transformers_pil(plan: Plan, height: int, width: int) -> Run:
+    processor, dtype = _processor(plan, "Pil", "pil"), _dtype(plan)
+    return lambda images: _cast(_pixels(processor(images, return_tensors="np")), dtype)
+
+
+def _transformers_torchvision(plan: Plan, height: int, width: int) -> Run:
+    return on_device(plan, None)
+
+
+def on_device(plan: Plan, device: str | None) -> Run:
+    """transformers' torchvision class, which takes tensors too; on ``device``, or where its images are."""
+    processor, dtype = _processor(plan, "", "torchvision"), _dtype(plan)
+    return lambda images: _cast(_pixels(processor(images, return_tensors="pt", device=device)), dtype)
+
+
+def _torchvision(plan: Plan, height: int, width: int) -> Run:
+    """torchvision's functions in the order of the steps: each image on its own while sizes change, then the batch."""
+    torch: Any = importlib.import_module("torch")
+    functional: Any = importlib.import_module("torchvision.transforms.v2.functional")
+    last = max((i for i, step in enumerate(plan.steps) if isinstance(step, (Resize, CenterCrop))), default=-1)
+    alone = [_torchvision_step(step, torch, functional) for step in plan.steps[: last + 1]]
+    together = [_torchvision_step(step, torch, functional) for step in plan.steps[last + 1 :]]
+    pixels = _decoded(plan)
+
+    def run(images: list[Image.Image]) -> Any:
+        done = []
+        for image in images:
+            tensor = torch.from_numpy(pixels(image).copy()).permute(2, 0, 1)
+            for step in alone:
+                tensor = step(tensor)
+            done.append(tensor)
+        batch = torch.stack(done)
+        for step in together:
+            batch = step(batch)
+        return batch
+
+    return run
+
+
+def _torchvision_step(step: Step, torch: Any, functional: Any) -> Callable[[Any], Any]:
+    """One step on a tensor ``[..., 3, H, W]``."""
+    match step:
+        case Resize():
+            if step.reducing_gap:
+                raise LeftOut("it has no reducing_gap")
+            # torchvision's "nearest" is another rule than Pillow's; "nearest-exact" is the same one.
+            mode = functional.InterpolationMode("nearest-exact" if step.filter == "nearest" else step.filter)
+            return lambda x: functional.resize(x, [*step.output_size(*x.shape[-2:])], mode, antialias=step.antialias)
+        case CenterCrop():
+            return lambda x: functional.center_crop(x, [step.height, step.width])
+        case Rescale(factor, offset):
+            if factor == 1 / 255 and not offset:
+                return lambda x: functional.to_dtype(x, torch.float32, scale=True)
+            return lambda x: x.to(torch.float32) * factor - offset
+        case Normalize():
+            return lambda x: functional.normalize(x.to(torch.float32), list(step.mean), list(step.std))
+        case Pad():
+            return lambda x: functional.pad(
+                x, [0, 0, step.width - x.shape[-1], step.height - x.shape[-2]], fill=step.value
+            )
+        case Cast():
+            return lambda x: x.to(getattr(torch, step.dtype))
+        case FlipChannels():
+            return lambda x: x.flip(-3)
+        case ConvertRGB():
+            return lambda x: x
+
+
+ONNX_MODES: dict[str, dict[str, Any]] = {
+    "nearest": {"mode": "nearest"},
+    "bilinear": {"mode": "linear"},
+    "bicubic": {"mode": "cubic", "cubic_coeff_a": -0.5},
+}
+"""Pillow's filters as attributes of ONNX's Resize."""
+
+
+def _onnx_resize(plan: Plan, height: int, width: int) -> Run:
+    """A graph of ONNX's standard Resize on uint8, made for one size of image, in onnxruntime."""
+    import onnxruntime
+
+    from runtime.arrays.onnx import Formulas
+    from runtime.arrays.onnx import Image as GraphImage
+
+    from .graph import Graph, Value
+    from .onnx import IR_VERSION, LOWERINGS, OPSET
+
+    g = Graph()
+    source = g.input("images", "uint8", ["batch", height, width, 3])
+    image = GraphImage(g.node("Transpose", source, perm=[0, 3, 1, 2]), g.value(height), g.value(width))
+    formulas, none, batch = Formulas(g), Value(g, "", "float32"), g.size(source, 0)
+    for step in plan.steps:
+        x = image.pixels
+        match step:
+            case Resize():
+                if step.filter not in ONNX_MODES:
+                    raise LeftOut(f"the operator has no filter {step.filter!r}")
+                if step.reducing_gap:
+                    raise LeftOut("the operator has no reducing_gap")
+                height, width = step.output_size(height, width)
+                antialias = int(step.antialias and step.filter != "nearest")
+                shape, mode = g.shape(batch, 3, height, width), ONNX_MODES[step.filter]
+                x = g.node("Resize", x, none, none, shape, antialias=antialias, **mode)
+                image = GraphImage(x, g.value(height), g.value(width))
+            case CenterCrop() | Pad() | FlipChannels():
+                image = LOWERINGS[type(step)][1](g, formulas, step, image)
+            case Rescale(factor, offset):
+                x = g.cast(x, "float32") * factor
+                image = GraphImage(x - offset if offset else x, image.height, image.width)
+            case Normalize():
+                mean, std = (g.constant(np.reshape(v, (3, 1, 1)), "float32") for v in (step.mean, step.std))
+                image = GraphImage((g.cast(x, "float32") - mean) / std, image.height, image.width)
+            case Cast():
+                image = GraphImage(g.cast(x, step.dtype), image.height, image.width)
+    g.output(image.pixels, "pixel_values", ["batch", 3, None, None])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    model = g.build(OPSET, IR_VERSION, "plain_resize").SerializeToString()
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    pixels = _decoded(plan)
+    return lambda images: session.run(None, {"images": np.stack([pixels(image) for image in images])})[0]
+
+
+PEERS: dict[str, tuple[tuple[str, ...], Callable[[Plan, int, int], Run]]] = {
+    TRANSFORMERS_PIL: (("transformers",), _transformers_pil),
+    TRANSFORMERS_TORCHVISION: (("transformers", "torch", "torchvision"), _transformers_torchvision),
+    "torchvision v2": (("torch", "torchvision"), _torchvision),
+    "ONNX Resize": (("onnx", "onnxruntime"), _onnx_resize),
+    "Pillow resize": (("PIL",), _pillow),
+}
+"""The packages that each needs, and what makes it."""
+
+
+def _decoded(plan: Plan) -> Callable[[Image.Image], Array]:
+    """An image's pixels, converted to RGB where the Plan does so, which copies an RGB image too."""
+    convert = any(isinstance(step, ConvertRGB) for step in plan.steps)
+    return lambda image: np.asarray(image.convert("RGB") if convert else image)
+
+
+def _dtype(plan: Plan) -> str | None:
+    return next((step.dtype for step in plan.steps if isinstance(step, Cast)), None)
+
+
+def _cast(value: Any, dtype: str | None) -> Any:
+    """The tensor or array in the Plan's last dtype, which transformers leaves to its users."""
+    if dtype is None:
+        return value
+    if isinstance(value, np.ndarray):
+        return value.astype(dtype)
+    return value.to(getattr(importlib.import_module("torch"), dtype))
+
+
+def _pixels(outputs: Any) -> Any:
+    return outputs["pixel_values"] if hasattr(outputs, "keys") else outputs  # Idefics gives the bare tensor
+
+
+def _processor(plan: Plan, suffix: str, backend: str) -> Any:
+    """transformers' class of the Plan's family, with a config that means the Plan."""
+    config, name = config_of(plan), f"{plan.family}ImageProcessor{suffix}"
+    processor = getattr(importlib.import_module("transformers"), name, None)
+    if processor is None:
+        raise LeftOut(f"transformers has no {name}")
+    made = processor(**config)
+    if getattr(made, "backend", None) != backend:
+        raise LeftOut(f"this transformers' {name} is not of backend {backend}")
+    return made
+
+
+def config_of(plan: Plan) -> dict[str, Any]:
+    """The keywords of transformers' class that mean ``plan``: read as a config, they give its steps again.
+
+    Raises:
+        LeftOut: an unknown family, or steps that no config of it gives.
+    """
+    family = FAMILIES.get(plan.family)
+    if family is None:
+        raise LeftOut(f"no known family is named {plan.family!r}")
+    steps = tuple(step for step in plan.steps if not isinstance(step, Cast))
+    for config in _configs(family, steps, plan.reference):
+        try:
+            if to_steps(family, config, {}, plan.reference, strict=True) == steps:
+                return config
+        except UnsupportedConfig:
+            continue
+    raise LeftOut(f"no config of {plan.family} gives these steps")
+
+
+def _configs(family: Family, steps: tuple[Step, ...], reference: str) -> Iterator[dict[str, Any]]:
+    """Candidates, likeliest first."""
+    config: dict[str, Any] = {
+        "do_convert_rgb": False, "do_resize": False, "do_center_crop": False, "do_rescale": False,
+        "do_normalize": False, "do_pad": False,
+    }  # fmt: skip
+    normalize = [step for step in steps if isinstance(step, Normalize)]
+    for step in steps:
+        match step:
+            case ConvertRGB():
+                config["do_convert_rgb"] = True
+            case Resize():
+                config |= {"do_resize": True, "size": step.size.to_json(), "resample": FILTERS[step.filter]}
+            case CenterCrop():
+                crop = {"height": step.height, "width": step.width}
+                config |= {"do_center_crop": True, "crop_size": crop}
+            case Rescale():
+                config |= {"do_rescale": True, "rescale_factor": step.factor}
+            case Pad():
+                config |= {"do_pad": True, "pad_size": {"height": step.height, "width": step.width}}
+    if "crop_pct" in family.own_keys:
+        config |= _convnext(steps)
+    if "rescale_offset" in family.own_keys:
+        config["rescale_offset"] = any(isinstance(step, Rescale) and step.offset != 0 for step in steps)
+        top = bool(normalize) and steps[-1] is normalize[-1] and not any(normalize[-1].mean)
+        config["include_top"] = top
+        if top:  # a second division by the same std
+            config["image_std"] = list(normalize.pop().std)
+    if not normalize:
+        yield config
+        return
+    (first, *_) = normalize
+    config["do_normalize"] = True
+    if reference == "torchvision" and not config["do_rescale"]:
+        factor = float(family.defaults.get("rescale_factor", 1 / 255))
+        mean, std = ([_unscaled(value, factor) for value in triple] for triple in (first.mean, first.std))
+        yield {**config, "do_rescale": True, "rescale_factor": factor, "image_mean": mean, "image_std": std}
+    yield {**config, "image_mean": list(first.mean), "image_std": list(first.std)}
+
+
+def _unscaled(value: float, factor: float) -> float:
+    """A number that :func:`models.pipeline.rescale_normalize` scales to ``value``, the shortest; if any does."""
+    near = np.float32(value * factor)
+    rounded = [float(f"{near:.{digits}g}") for digits in range(1, 10)]
+    beside = [float(np.nextafter(near, np.float32(side))) for side in (-np.inf, np.inf)]
+    for candidate in (*rounded, *beside):
+        if _scaled((candidate,) * 3, 1 / factor)[0] == value:
+            return candidate
+    return float(near)
+
+
+def _convnext(steps: tuple[Step, ...]) -> dict[str, Any]:
+    """``size`` and ``crop_pct`` of the rule in :mod:`models.families`, where the steps can come from it."""
+    resize = next((step for step in steps if isinstance(step, Resize)), None)
+    crops = [step for step in steps if isinstance(step, CenterCrop)]
+    if resize is None:
+        return {}
+    if resize.size.height is not None:
+        return {"size": {"shortest_edge": resize.size.height}}
+    if not crops or resize.size.shortest_edge is None:
+        return {}
+    edge = crops[0].height
+    # The rule rounds edge / crop_pct down: half a pixel more keeps clear of float rounding.
+    fraction = edge / (resize.size.shortest_edge + 0.5)
+    return {"size": {"shortest_edge": edge}, "crop_pct": fraction, "do_center_crop": len(crops) > 1}
