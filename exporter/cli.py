@@ -33,6 +33,7 @@ COMMANDS = ("export", "verify", "inspect", "run", "bench", "presets")
 SOURCE_FLAGS: dict[str, Any] = {
     "reference": "pillow", "type": None, "size": None, "set": [], "strict": False, "layout": "NHWC", "dtype": "float32",
     "revision": None, "offline": False, "input_size": None,
+    "channels": 3,
 }  # fmt: skip
 """How to read a source, and the defaults."""
 
@@ -184,6 +185,10 @@ def _add_source(parser: argparse.ArgumentParser, text: str | None = None) -> Non
         metavar="HxW",
         help="make it for images of this size only, which is faster: --input-size 480x640",
     )
+    parser.add_argument(
+        "--channels", type=int, default=3, choices=(1, 3, 4),
+        help="of the images, where the processor does not convert to RGB: --channels 1 for grayscale, 4 for RGBA",
+    )  # fmt: skip
     parser.add_argument("--revision", help="of a hub id: --revision main")
     parser.add_argument("--offline", action="store_true", help="take hub files from the local cache only")
 
@@ -211,6 +216,7 @@ def _trace(options: argparse.Namespace) -> Plan:
             layout=options.layout,
             dtype=options.dtype,
             strict=options.strict,
+            channels=options.channels,
             input_size=None if options.input_size is None else _height_width(options.input_size),
         )
     for warning in caught:

@@ -24,7 +24,7 @@ def fuse(plan: Plan, model: str | os.PathLike[str], opset: int | None = None) ->
 
     Args:
         plan: of :func:`exporter.trace`.
-        model: the path of an ONNX model with one input, ``[batch, 3, height, width]``.
+        model: the path of an ONNX model with one input, ``[batch, channels, height, width]``.
         opset: the model's own by default; it is converted where it is older than 18 or another is asked for.
 
     Raises:
@@ -116,7 +116,7 @@ def _names(graph: onnx.GraphProto) -> set[str]:
 
 
 def _plan_dtype(plan: Plan) -> str:
-    kernels = [kernel for kernel in lower(plan.steps) if isinstance(kernel, Table)]
+    kernels = [kernel for kernel in lower(plan.steps, plan.channels) if isinstance(kernel, Table)]
     return str(kernels[-1].values().dtype) if kernels else "uint8"
 
 
@@ -130,8 +130,8 @@ def _image_input(proto: onnx.ModelProto, plan: Plan, path: Path) -> onnx.ValueIn
     target: onnx.ValueInfoProto = inputs[0]
     tensor = target.type.tensor_type
     found = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
-    sizes = static_size(lower(plan.steps), *(plan.input_size or ()))
-    given = f"{_plan_dtype(plan)} [batch, 3, {sizes[0] or 'height'}, {sizes[1] or 'width'}]"
+    sizes = static_size(lower(plan.steps, plan.channels), *(plan.input_size or ()))
+    given = f"{_plan_dtype(plan)} [batch, {plan.channels}, {sizes[0] or 'height'}, {sizes[1] or 'width'}]"
     takes = (
         f"{TensorProto.DataType.Name(tensor.elem_type).lower()}"
         f" [{', '.join(str(d.dim_value) if d.HasField('dim_value') else d.dim_param or '?' for d in tensor.shape.dim)}]"
@@ -140,7 +140,7 @@ def _image_input(proto: onnx.ModelProto, plan: Plan, path: Path) -> onnx.ValueIn
     fits = (
         dtypes.get(tensor.elem_type) == _plan_dtype(plan)
         and len(found) == 4
-        and all(f is None or w is None or f == w for f, w in zip(found[1:], (3, *sizes), strict=True))
+        and all(f is None or w is None or f == w for f, w in zip(found[1:], (plan.channels, *sizes), strict=True))
     )
     if not fits:
         raise ArtifactError(

@@ -13,10 +13,22 @@ from runtime import artifact
 from runtime.arrays.onnx import Formulas, Image, in_layout
 from runtime.errors import ArtifactError
 from runtime.lowering import Resample, lower
-from runtime.ops import center_crop_onnx, flip_channels_onnx, pad_onnx, resize_onnx, table_onnx
+from runtime.ops import (
+    arithmetic_onnx,
+    center_crop_onnx,
+    flip_channels_onnx,
+    interpolate_onnx,
+    pad_onnx,
+    resize_onnx,
+    resize_opencv_onnx,
+    table_onnx,
+)
+from runtime.ops.arithmetic import Arithmetic
 from runtime.ops.center_crop import CenterCrop
 from runtime.ops.flip_channels import FlipChannels
+from runtime.ops.interpolate import Interpolate
 from runtime.ops.pad import Pad
+from runtime.ops.resize_opencv import ResizeOpenCV
 from runtime.ops.table import Table
 from runtime.plan import Plan
 
@@ -26,8 +38,11 @@ __all__ = ["DOMAIN", "IR_VERSION", "OPSET", "OPSETS", "build", "to_onnx"]
 
 LOWERINGS: dict[type, tuple[str, Callable[[Graph, Formulas, Any, Image], Image]]] = {
     Resample: ("resize", resize_onnx.lower),
+    ResizeOpenCV: ("resize", resize_opencv_onnx.lower),
+    Interpolate: ("interpolate", interpolate_onnx.lower),
     CenterCrop: ("center_crop", center_crop_onnx.lower),
     Table: ("normalize", table_onnx.lower),
+    Arithmetic: ("arithmetic", arithmetic_onnx.lower),
     Pad: ("pad", pad_onnx.lower),
     FlipChannels: ("flip_channels", flip_channels_onnx.lower),
 }
@@ -39,7 +54,7 @@ IR_VERSION = 8
 
 
 def build(plan: Plan, opset: int = OPSET, prefix: str = "", output: str = "pixel_values") -> onnx.ModelProto:
-    """The preprocessing graph: uint8 ``images`` ``[batch, height, width, 3]`` to the Plan's outputs.
+    """The preprocessing graph: uint8 ``images`` ``[batch, height, width, channels]`` to the Plan's outputs.
 
     Args:
         plan: what to lower.
@@ -57,11 +72,12 @@ def build(plan: Plan, opset: int = OPSET, prefix: str = "", output: str = "pixel
     height: Any
     width: Any
     height, width = plan.input_size or ("height", "width")
-    images = g.input("images", "uint8", ["batch", height, width, 3] if channels_last else ["batch", 3, height, width])
+    n = plan.channels
+    images = g.input("images", "uint8", ["batch", height, width, n] if channels_last else ["batch", n, height, width])
     if plan.input_size is None:
         with g.scope("images"):
             height, width = (g.size(images, axis) for axis in ((1, 2) if channels_last else (2, 3)))
-    image, formulas, kernels = Image(images, height, width, plan.layout), Formulas(g), lower(plan.steps)
+    image, formulas, kernels = Image(images, height, width, plan.layout, n), Formulas(g), lower(plan.steps, n)
     for kernel in kernels:
         name, lowering = LOWERINGS[type(kernel)]
         with g.scope(name):
@@ -72,7 +88,7 @@ def build(plan: Plan, opset: int = OPSET, prefix: str = "", output: str = "pixel
     if not any(isinstance(kernel, Table) for kernel in kernels):
         pixels = g.cast(pixels, "uint8")
     sizes = (("output_height", image.height), ("output_width", image.width))
-    g.output(pixels, output, ["batch", 3, *(size if isinstance(size, int) else name for name, size in sizes)])
+    g.output(pixels, output, ["batch", n, *(size if isinstance(size, int) else name for name, size in sizes)])
     return g.build(opset, IR_VERSION, "preprocessing")
 
 

@@ -24,6 +24,7 @@ def trace(
     dtype: str = "float32",
     strict: bool = False,
     input_size: tuple[int, int] | None = None,
+    channels: int = 3,
     **overrides: Any,
 ) -> Plan:
     """Reads a processor's config and says what it does.
@@ -39,6 +40,7 @@ def trace(
         strict: refuse keys that the reference class does not read, instead of warning.
         input_size: (height, width) of every image that the artifact will see, where there is one; weights are then
             computed once, at export.
+        channels: of the images: 3, or for processors that do not convert to RGB 1 (grayscale) or 4 (RGBA).
         overrides: config keys, such as ``size={"height": 384, "width": 384}``; and for hub ids ``revision``,
             ``token``, ``cache_dir``, ``local_files_only`` and ``subfolder``.
 
@@ -46,7 +48,7 @@ def trace(
         UnsupportedConfig: with every problem at once.
     """
     hub = {key: overrides.pop(key) for key in HUB_OPTIONS if key in overrides}
-    return make_plan(source, overrides, hub, reference, type, layout, dtype, strict, input_size)
+    return make_plan(source, overrides, hub, reference, type, layout, dtype, strict, input_size, channels)
 
 
 def make_plan(
@@ -59,6 +61,7 @@ def make_plan(
     dtype: str = "float32",
     strict: bool = False,
     input_size: tuple[int, int] | None = None,
+    channels: int = 3,
 ) -> Plan:
     """:func:`trace`, the config's keys and the hub's options apart: any name may stand among the keys."""
     found = find(os.fspath(source), **hub)
@@ -69,12 +72,14 @@ def make_plan(
         raise UnsupportedConfig(f"reference: expected pillow, {', '.join(REFERENCES)}; got {reference!r}")
     if reference != "torchvision" and not family.has_pil:
         raise UnsupportedConfig(f"reference: transformers has no PIL class for {family.name}: use torchvision")
-    steps = to_steps(family, found.config, overrides, reference, strict)
+    steps = to_steps(family, found.config, overrides, reference, strict, channels)
     try:
         if dtype != "float32":
             steps = (*steps, Cast(dtype))
         names = labels(found.model_config)
-        return Plan(steps, reference, family.name, found.name, layout, labels=names, input_size=input_size)
+        return Plan(
+            steps, reference, family.name, found.name, layout, labels=names, channels=channels, input_size=input_size
+        )
     except ValueError as error:
         raise UnsupportedConfig(str(error)) from error
 

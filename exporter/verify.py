@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,8 @@ import numpy as np
 
 from runtime import artifact
 from runtime.errors import ArtifactError, InputError, ParityError
-from runtime.image import to_rgb
-from runtime.ops import CenterCrop, ConvertRGB, Pad, Resize
+from runtime.image import to_arrays
+from runtime.ops import CenterCrop, ConvertRGB, Interpolate, Pad, Resize, ResizeOpenCV
 from runtime.plan import Plan
 from runtime.preprocessor import Preprocessor
 
@@ -29,7 +29,8 @@ class Row:
         backend: what ran.
         image: the image's size or name.
         values: how many were compared; 0 where the reference refuses the image, and the backend did so too.
-        differing: how many were not equal; -1 where the shapes, the dtypes or the refusals differ.
+        differing: how many were not equal, or not within the Plan's bound; -1 where the shapes, the dtypes or the
+            refusals differ.
     """
 
     backend: str
@@ -45,7 +46,7 @@ def sizes(plan: Plan) -> tuple[tuple[int, int], ...]:
         return (plan.input_size,)
     height, width = 224, 224
     for step in plan.steps:
-        if isinstance(step, Resize):
+        if isinstance(step, (Resize, ResizeOpenCV, Interpolate)):
             numbers = list(step.size.to_json().values())
             height, width = numbers[0], numbers[-1]
         elif isinstance(step, (CenterCrop, Pad)):
@@ -63,7 +64,8 @@ def verify(
 ) -> tuple[Row, ...]:
     """Runs a file on noise of many sizes, and on ``images``, and compares every value with the PIL reference's.
 
-    A file with a model in it is compared with the model alone behind the reference's preprocessing.
+    A file with a model in it is compared with the model alone behind the reference's preprocessing. Where that has a
+    bound (:attr:`runtime.Plan.bound`), the model gets the graph's values instead, which are compared with it first.
 
     Args:
         path: an artifact.
@@ -72,7 +74,7 @@ def verify(
         progress: called before each image with its number, their count and its size.
 
     Raises:
-        ParityError: one value differs; its ``rows`` say where.
+        ParityError: one value differs, or by more than the Plan's bound; its ``rows`` say where.
         ArtifactError: the file cannot be read.
     """
     path = Path(path)
@@ -80,19 +82,20 @@ def verify(
     reference = _fused_reference(path, plan) if fused else Preprocessor(plan, "pil")._run.run
     own = "torchscript" if artifact.is_torchscript(path) else "onnx"  # `auto` may run something else
     ours = [Preprocessor(plan, b, path=path, fused=fused) for b in (backends or [own])]
+    bound = 0.0 if fused else plan.bound
     generator = np.random.default_rng(0)
     cases: list[tuple[str, Array | tuple[int, int]]] = [(f"{h}x{w}", (h, w)) for h, w in sizes(plan)]
     convert = any(isinstance(step, ConvertRGB) for step in plan.steps)
     for i, image in enumerate(images):
-        for array in to_rgb(image, convert):
+        for array in to_arrays(image, convert, plan.channels):
             cases.append((_name(image, i), array))
     rows: list[Row] = []
     for number, (name, case) in enumerate(cases):
         if progress is not None:
             progress(number, len(cases), name)
-        batch = generator.integers(0, 256, (1, *case, 3), np.uint8) if isinstance(case, tuple) else case[None]
+        batch = generator.integers(0, 256, (1, *case, plan.channels), np.uint8) if isinstance(case, tuple) else case[None]
         expected = _outputs(reference, batch)
-        rows += [_compare(p.backend, name, expected, _outputs(p._run.run, batch)) for p in ours]
+        rows += [_compare(p.backend, name, expected, _outputs(p._run.run, batch), bound) for p in ours]
     bad = [row for row in rows if row.differing]
     if bad:
         first = bad[0]
@@ -119,22 +122,33 @@ def _outputs(run: Callable[[Array], dict[str, Any]], batch: Array) -> dict[str, 
         return None
 
 
-def _compare(backend: str, name: str, expected: dict[str, Array] | None, got: dict[str, Array] | None) -> Row:
+def _compare(
+    backend: str, name: str, expected: dict[str, Array] | None, got: dict[str, Array] | None, bound: float
+) -> Row:
     if expected is None or got is None:
         return Row(backend, name, 0, 0 if got is expected else -1)
     values = sum(value.size for value in expected.values())
     form = [{k: (v.shape, v.dtype) for k, v in outputs.items()} for outputs in (expected, got)]
     if form[0] != form[1]:
         return Row(backend, name, values, -1)
+    return Row(backend, name, values, sum(int(np.count_nonzero(~_same(v, got[k], bound))) for k, v in expected.items()))
+
+
+def _same(expected: Array, got: Array, bound: float) -> Array:
+    """Where two arrays agree: on the value, or to within ``bound`` times the largest absolute value, or times 1."""
     # A model may give NaN, which the same NaN answers.
-    same = [np.equal(got[k], v) | ((got[k] != got[k]) & (v != v)) for k, v in expected.items()]
-    return Row(backend, name, values, sum(int(np.count_nonzero(~s)) for s in same))
+    same: Array = np.equal(got, expected) | ((got != got) & (expected != expected))
+    if bound:
+        size = np.abs(expected)
+        # Behind a cast, numbers that are close may be one step apart.
+        limit = bound * max(1.0, float(size.max(initial=0))) + np.spacing(size).astype(np.float64)
+        same |= np.abs(got.astype(np.float64) - expected.astype(np.float64)) <= limit
+    return same
 
 
 def _fused_reference(path: Path, plan: Plan) -> Callable[[Array], dict[str, Any]]:
     """The PIL reference, and behind it the model of a fused file on its own."""
     import onnx
-    import onnxruntime
 
     from .fuse import model_part
 
@@ -142,15 +156,44 @@ def _fused_reference(path: Path, plan: Plan) -> Callable[[Array], dict[str, Any]
         model = model_part(onnx.load(path))
     except (KeyError, StopIteration) as error:
         raise ArtifactError(f"{path}: its metadata does not fit its graph; export it again") from error
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = _session(model)
     (image,) = session.get_inputs()
     names = [value.name for value in session.get_outputs()]
     reference = Preprocessor(plan, "pil")._run.run
+    preprocess = _graph(plan, reference) if plan.bound else reference
 
     def run(batch: Array) -> dict[str, Any]:
-        values = session.run(names, {image.name: reference(batch)["pixel_values"]})
+        values = session.run(names, {image.name: preprocess(batch)["pixel_values"]})
         return dict(zip(names, values, strict=True))
 
     return run
+
+
+def _graph(plan: Plan, reference: Callable[[Array], dict[str, Any]]) -> Callable[[Array], dict[str, Any]]:
+    """The Plan's own graph, whose values are compared with the reference's: what a model makes of their difference has
+    no bound."""
+    from .onnx import build
+
+    session = _session(build(replace(plan, layout="NHWC")))
+
+    def run(batch: Array) -> dict[str, Any]:
+        expected = reference(batch)
+        got = dict(zip(plan.outputs, session.run(None, {"images": batch}), strict=True))
+        row = _compare("onnx", "x".join(map(str, batch.shape[1:3])), expected, got, plan.bound)
+        if row.differing:
+            raise ParityError(
+                f"the preprocessing differs from the reference at {row.image}: {row.differing} of {row.values} values"
+                f" by more than {plan.bound:g}",
+                (row,),
+            )
+        return got
+
+    return run
+
+
+def _session(model: Any) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

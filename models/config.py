@@ -67,7 +67,12 @@ def _family_name(name: str) -> str:
 
 
 def to_steps(
-    family: Family, config: Mapping[str, Any], overrides: Mapping[str, Any], reference: str, strict: bool = False
+    family: Family,
+    config: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    reference: str,
+    strict: bool = False,
+    channels: int = 3,
 ) -> tuple[Step, ...]:
     """The steps of a config.
 
@@ -91,7 +96,7 @@ def to_steps(
         warnings.warn(message, UnreadKeyWarning, stacklevel=2)
     values: Config = {**family.defaults, **family.legacy({**config, **overrides})}
     # A null switches it off, as every null does.
-    reader = Reader(values, default_to_square=bool(values.get("default_to_square")))
+    reader = Reader(values, default_to_square=bool(values.get("default_to_square")), channels=channels)
     if not isinstance(values.get("default_to_square"), (int, type(None))):
         reader.problem("default_to_square", "true, false or null")
     try:

@@ -125,7 +125,7 @@ def _efficientnet_steps(reader: Reader, reference: str) -> list[Step]:
                 "include_top: transformers' torchvision class cannot normalize uint8; set do_rescale, or include_top to"
                 " false"
             )
-        steps.append(Normalize((0.0, 0.0, 0.0), reader.triple("image_std", nonzero=True)))
+        steps.append(Normalize((0.0,) * reader.channels, reader.per_channel("image_std", nonzero=True)))
     return steps
 
 

@@ -43,9 +43,10 @@ def rescale_normalize(reader: Reader, reference: str, offset: float = 0.0) -> li
     steps: list[Step] = []
     do_rescale, do_normalize = reader.flag("do_rescale"), reader.flag("do_normalize")
     factor = reader.number("rescale_factor") if do_rescale else 1.0
-    mean, std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
     if do_normalize:
-        mean, std = reader.triple("image_mean"), reader.triple("image_std", nonzero=True)
+        mean, std = reader.per_channel("image_mean"), reader.per_channel("image_std", nonzero=True)
     fused = reference == "torchvision" and do_normalize and do_rescale and not offset
     if fused and factor == 0:
         reader.problem("rescale_factor", "a number other than 0, to divide by")
@@ -65,10 +66,9 @@ def rescale_normalize(reader: Reader, reference: str, offset: float = 0.0) -> li
     return [*steps, Normalize(mean, std)] if do_normalize else steps
 
 
-def _scaled(values: tuple[float, float, float], factor: float) -> tuple[float, float, float]:
+def _scaled(values: tuple[float, ...], factor: float) -> tuple[float, ...]:
     """The float32 products, as torch computes them."""
-    red, green, blue = (float(np.float32(value) * np.float32(factor)) for value in values)
-    return red, green, blue
+    return tuple(float(np.float32(value) * np.float32(factor)) for value in values)
 
 
 def pad(reader: Reader, before: list[Step]) -> list[Step]:

@@ -20,9 +20,10 @@ KNOWN_FORMS = (*FORMS, {"longest_edge"}, {"min_pixels", "max_pixels"})
 class Reader:
     """The values of one config; :attr:`problems` says what is wrong with them, each with the key's path."""
 
-    def __init__(self, values: Mapping[str, Any], default_to_square: bool) -> None:
+    def __init__(self, values: Mapping[str, Any], default_to_square: bool, channels: int = 3) -> None:
         self.values = values
         self.default_to_square = default_to_square
+        self.channels = channels
         self.problems: list[str] = []
 
     def problem(self, key: str, expected: str) -> None:
@@ -42,19 +43,23 @@ class Reader:
             return 1.0
         return value
 
-    def triple(self, key: str, nonzero: bool = False) -> tuple[float, float, float]:
-        """One number for all channels, or three."""
+    def per_channel(self, key: str, nonzero: bool = False) -> tuple[float, ...]:
+        """One number for all channels, or one for each."""
         value = self.values.get(key)
-        items = value if isinstance(value, (list, tuple)) else [value] * 3
+        items = value if isinstance(value, (list, tuple)) else [value] * self.channels
         numbers = [number for item in items if (number := _finite(item)) is not None]
-        if len(items) != 3 or len(numbers) != 3:
-            self.problem(key, "a finite number, or three of them (red, green, blue)")
-            return 1.0, 1.0, 1.0
+        if len(items) != self.channels or len(numbers) != self.channels:
+            each = (
+                "three of them (red, green, blue)"
+                if self.channels == 3
+                else f"one for each of {self.channels} channels"
+            )
+            self.problem(key, f"a finite number, or {each}")
+            return (1.0,) * self.channels
         if nonzero and not all(np.float32(number) for number in numbers):
             self.problem(key, "numbers other than 0 in float32, to divide by")
-            return 1.0, 1.0, 1.0
-        red, green, blue = numbers
-        return red, green, blue
+            return (1.0,) * self.channels
+        return tuple(numbers)
 
     def filter(self) -> str:
         value = self.values.get("resample")

@@ -29,6 +29,8 @@ def output_size(height: int, width: int, rule: str, first: int, second: int) -> 
         return shortest_longest_edge(height, width, first, second)
     if rule == "max_height, max_width":
         return max_height_width(height, width, first, second)
+    if rule == "rounded_longest_edge":
+        return rounded_longest_edge(height, width, first)
     return first, second
 
 
@@ -57,6 +59,12 @@ def max_height_width(height: int, width: int, max_height: int, max_width: int) -
     """The largest size of the same aspect ratio inside a box (image_utils.py:382), float rounding included."""
     scale = min(max_height / height, max_width / width)
     return int(height * scale), int(width * scale)
+
+
+def rounded_longest_edge(height: int, width: int, edge: int) -> Tuple[int, int]:
+    """The long side becomes ``edge``, both sides rounded, halves to even (image_processing_slanext.py:60)."""
+    scale = edge / max(height, width)
+    return int(round(height * scale)), int(round(width * scale))
 
 
 def vertical_first(height: int, width: int, new_height: int, new_width: int, order: str) -> bool:

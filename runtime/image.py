@@ -19,16 +19,20 @@ Array = np.ndarray[Any, Any]
 MAX_PIXELS = 178_956_970
 """Largest image that is decoded, in pixels: twice Pillow's own warning limit, where Pillow itself refuses."""
 
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+"""PIL's mode for each number of channels."""
+
 KINDS = "a PIL image, a uint8 array or tensor, encoded bytes, a path, or a list of these"
 
 
-def to_rgb(images: Any, convert: bool, share: bool = False) -> list[Array]:
-    """A flat list of uint8 ``[H, W, 3]`` arrays.
+def to_arrays(images: Any, convert: bool, channels: int = 3, share: bool = False) -> list[Array]:
+    """A flat list of uint8 ``[H, W, channels]`` arrays.
 
     Args:
         images: a PIL image; a uint8 NumPy array or torch tensor ``[H, W, C]``, ``[C, H, W]``, or a batch of them with
             one more axis; encoded bytes; a path; or a list of these, sizes mixed, nested once at most.
         convert: whether the Plan converts to RGB; without it, other modes are refused, as the reference fails on them.
+        channels: 1, 3 or 4: what the Plan takes.
         share: whether PIL images may be given as views of their own memory, in which a pixel takes four bytes.
 
     Raises:
@@ -42,24 +46,24 @@ def to_rgb(images: Any, convert: bool, share: bool = False) -> list[Array]:
             if isinstance(image, (list, tuple)) and any(isinstance(nested, (list, tuple)) for nested in image):
                 raise InputError(f"image {i}: lists may be nested once, got a third level")
             try:
-                result += to_rgb(image, convert, share)
+                result += to_arrays(image, convert, channels, share)
             except InputError as error:
                 raise InputError(f"image {i}: {error}") from error
         return result
     if isinstance(images, (str, os.PathLike)):
-        return [_open(images, share)]
+        return [_open(images, channels, share)]
     if isinstance(images, (bytes, bytearray, memoryview)):
-        return [_open(io.BytesIO(images), share)]
+        return [_open(io.BytesIO(images), channels, share)]
     if _is_a(images, "PIL.Image", "Image"):
-        return [_from_pil(images, convert, share)]
+        return [_from_pil(images, convert, channels, share)]
     if _is_a(images, "torch", "Tensor"):
         images = _from_tensor(images)
     if isinstance(images, np.ndarray):
         if images.ndim == 4 and not len(images):
             raise InputError(f"expected at least one image, got shape {images.shape}")
         if images.ndim == 4:
-            return [_from_array(image, convert) for image in images]
-        return [_from_array(images, convert)]
+            return [_from_array(image, convert, channels) for image in images]
+        return [_from_array(images, convert, channels)]
     raise InputError(f"expected {KINDS}, got {type(images).__name__}")
 
 
@@ -77,15 +81,18 @@ def _from_tensor(image: Any) -> Array:
     return array
 
 
-def _open(source: Any, share: bool) -> Array:
-    """A file or encoded bytes: upright by its EXIF tag, then RGB, alpha dropped (image_utils.py:474)."""
+def _open(source: Any, channels: int, share: bool) -> Array:
+    """A file or encoded bytes: upright by its EXIF tag, then RGB, alpha dropped (image_utils.py:474).
+
+    For one or four channels, grayscale or RGBA by Pillow's conversion instead: there the reference takes no files.
+    """
     _need_pillow()
     from PIL import Image, ImageOps
 
     try:
         with Image.open(source) as image:
             _check_pixels(image.width, image.height)
-            return _pixels(ImageOps.exif_transpose(image).convert("RGB"), share)
+            return _pixels(ImageOps.exif_transpose(image).convert(MODES[channels]), share)
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -98,16 +105,17 @@ def _open(source: Any, share: bool) -> Array:
         raise InputError(f"{name}: not an image that Pillow can read ({error})") from error
 
 
-def _from_pil(image: Any, convert: bool, share: bool) -> Array:
+def _from_pil(image: Any, convert: bool, channels: int, share: bool) -> Array:
     """A PIL image as it is: no EXIF rotation (image_processing_backends.py:462)."""
     _check_pixels(image.width, image.height)
     try:
         if convert:
             image = ConvertRGB().reference_pil(image)
-        elif image.mode != "RGB":
+        elif image.mode != MODES[channels]:
             raise InputError(
-                f"expected an RGB image, got mode {image.mode}: this processor does not convert (do_convert_rgb is"
-                " off), and its reference fails too; use image.convert('RGB'), or export with do_convert_rgb=true"
+                f"expected an image of mode {MODES[channels]}, got {image.mode}: this processor does not convert"
+                f" (do_convert_rgb is off), and its reference fails too; use image.convert({MODES[channels]!r}), or"
+                " export with do_convert_rgb=true"
             )
         return _pixels(image, share)
     except InputError:
@@ -117,12 +125,12 @@ def _from_pil(image: Any, convert: bool, share: bool) -> Array:
 
 
 def _pixels(image: Any, share: bool) -> Array:
-    """The pixels of an RGB image."""
-    view = shared_pixels(image) if share else None
-    return np.asarray(image) if view is None else view
+    """uint8 ``[H, W, C]`` of an image of any of :data:`MODES`."""
+    view = shared_pixels(image) if share and image.mode == "RGB" else None
+    return np.asarray(image).reshape(image.height, image.width, -1) if view is None else view
 
 
-def _from_array(image: Array, convert: bool) -> Array:
+def _from_array(image: Array, convert: bool, channels: int) -> Array:
     """uint8 ``[H, W, C]`` or ``[C, H, W]``, told apart as the reference does (image_utils.py:292)."""
     if image.dtype != np.uint8:
         raise InputError(f"expected uint8 values, got {image.dtype}")
@@ -132,14 +140,14 @@ def _from_array(image: Array, convert: bool) -> Array:
         image = np.moveaxis(image, 0, -1)
     elif image.shape[2] not in (1, 3, 4):
         raise InputError(f"expected 1, 3 or 4 channels first or last, got shape {image.shape}")
-    height, width, channels = image.shape
+    height, width, found = image.shape
     _check_pixels(width, height)
     if convert:
         return ConvertRGB().reference(image)
-    if channels != 3:
+    if found != channels:
         raise InputError(
-            f"expected 3 channels, got {channels}: this processor does not convert (do_convert_rgb is off), and its"
-            " reference fails too; export with do_convert_rgb=true"
+            f"expected {channels} channels, got {found}: this processor does not convert (do_convert_rgb is off), and"
+            " its reference fails too; export with do_convert_rgb=true"
         )
     return image
 

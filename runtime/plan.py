@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import ArtifactError, InputError
 from .lowering import Kernel, check_size, lower
-from .ops import STEPS, Step
+from .ops import STEPS, Interpolate, Step
 from .ops.size import Size
 
 FORMAT = 1
@@ -22,16 +22,17 @@ _NAMES = {step: name for name, step in STEPS.items()}
 
 @dataclass(frozen=True)
 class Plan:
-    """A preprocessing pipeline from RGB images to named tensors.
+    """A preprocessing pipeline from images to named tensors.
 
     Attributes:
         steps: run in order; each one's dataclass says what it does.
-        reference: whose bits every backend gives, one of :data:`REFERENCES`.
+        reference: whose bits every backend gives, one of :data:`REFERENCES`; but see :attr:`bound`.
         family: transformers' name of the processor, such as ``CLIP``.
         source: where the config came from, for people.
         layout: of the artifact's input, ``NHWC`` or ``NCHW``.
         outputs: names of the output tensors.
         labels: a classifier's class names by index; empty where unknown.
+        channels: of the images: 3 for RGB, 1 for grayscale (PIL's mode ``L``), 4 for ``RGBA``.
         input_size: (height, width) of every image where the artifact is made for one size, which makes it faster.
     """
 
@@ -42,6 +43,7 @@ class Plan:
     layout: str = "NHWC"
     outputs: tuple[str, ...] = ("pixel_values",)
     labels: tuple[str, ...] = field(default=(), repr=False)
+    channels: int = 3
     input_size: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -51,7 +53,9 @@ class Plan:
             raise ValueError(f"layout: expected NHWC or NCHW, got {self.layout!r}")
         if self.outputs != ("pixel_values",):
             raise ValueError(f"outputs: expected pixel_values, got {self.outputs!r}")
-        kernels = lower(self.steps)
+        if type(self.channels) is not int or self.channels not in (1, 3, 4):
+            raise ValueError(f"channels: expected 1, 3 or 4, got {self.channels!r}")
+        kernels = lower(self.steps, self.channels)
         if self.input_size is not None:
             self._check_input_size(kernels)
 
@@ -66,6 +70,11 @@ class Plan:
 
     def __str__(self) -> str:
         return "\n".join(f"{i}. {step}" for i, step in enumerate(self.steps, 1))
+
+    @property
+    def bound(self) -> float:
+        """How far backends may differ, times the largest absolute value: 0 where all give the same bits."""
+        return max((step.bound for step in self.steps if isinstance(step, Interpolate)), default=0.0)
 
     def to_json(self) -> str:
         """The Plan as JSON with its format number; :meth:`from_json` gives an equal Plan back."""
@@ -83,6 +92,7 @@ class Plan:
                 raise ArtifactError(f"the Plan has format {version!r}, this release reads {FORMAT}: update the package")
             lists = {name: data.pop(name) for name in ("steps", "outputs", "labels")}
             size = data.pop("input_size")
+            numbers = {"channels": data.pop("channels"), "input_size": tuple(size) if isinstance(size, list) else size}
             texts = {name: data.pop(name) for name in ("reference", "family", "source", "layout")}
             if data:
                 raise ValueError(f"unknown keys {', '.join(data)}")
@@ -91,8 +101,7 @@ class Plan:
             if not all(isinstance(value, str) for value in (*texts.values(), *lists["outputs"], *lists["labels"])):
                 raise ValueError("expected strings")
             steps = tuple(_step(item) for item in lists["steps"])
-            size = tuple(size) if isinstance(size, list) else size
-            return cls(steps, outputs=tuple(lists["outputs"]), labels=tuple(lists["labels"]), input_size=size, **texts)
+            return cls(steps, outputs=tuple(lists["outputs"]), labels=tuple(lists["labels"]), **numbers, **texts)
         except KeyError as error:
             raise ArtifactError(f"the Plan in the file cannot be read: it lacks {error}") from error
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:

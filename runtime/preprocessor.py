@@ -12,7 +12,7 @@ from . import artifact
 from .backends import Backend
 from .errors import BackendUnavailable, InputError
 from .features import Features
-from .image import to_rgb
+from .image import to_arrays
 from .lowering import check_size, lower
 from .ops import ConvertRGB
 from .plan import Plan
@@ -63,7 +63,7 @@ class Preprocessor:
         self._path, self._fused, self._device = path, fused, device
         self.backend = self._fastest(scripted) if backend == "auto" else backend
         self._convert = any(isinstance(step, ConvertRGB) for step in plan.steps)
-        self._kernels = lower(plan.steps)
+        self._kernels = lower(plan.steps, plan.channels)
         self._run = self._open(scripted)
         self.output_names = self._run.output_names
 
@@ -136,7 +136,7 @@ class Preprocessor:
         """
         if return_tensors not in ("np", "pt", None):
             raise ValueError(f"return_tensors: expected 'np', 'pt' or None, got {return_tensors!r}")
-        arrays = to_rgb(images, self._convert, self.backend == "numba")
+        arrays = to_arrays(images, self._convert, self.plan.channels, self.backend == "numba")
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, array in enumerate(arrays):
             if self.plan.input_size not in (None, array.shape[:2]):

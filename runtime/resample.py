@@ -73,16 +73,31 @@ def block_weights(
         ``start``, float64 ``[blocks]``: the first input sample of each block's window, and the weights, float64
         ``[blocks, block, window]`` holding integers. The last block may hold outputs past ``count``.
     """
+    start, integers, one = fixed_point(n_in, n_out, offset, count, filter, support, weights, block, factor)
+    return start, integers * (4194304.0 / one)
+
+
+def fixed_point(
+    n_in: int,
+    n_out: int,
+    offset: int,
+    count: int,
+    filter: str,
+    support: float,
+    weights: str,
+    block: int,
+    factor: int,
+) -> Tuple[xp.Array, xp.Array, xp.Number]:
+    """:func:`block_weights` with as many fractional bits as the reference has, and the number that stands for 1."""
     start, values = block_values(n_in, n_out, offset, count, filter, support, block, factor)
-    one = 4194304.0
+    one = xp.scalar(4194304)
     if weights == "torchvision":
         # The largest weight of *all* outputs, those that a crop leaves out too.
         _, every = block_values(n_in, n_out, 0, n_out, filter, support, block, factor)
         ones = xp.exp2(xp.arange(22) + 1.0)
         fits = xp.trunc(xp.largest(every) * ones + 0.5) < 32768.0
-        bits = xp.largest(xp.where(fits, ones, 1.0))
-        return start, round_half_away(values * bits) * (one / bits)
-    return start, round_half_away(values * one)
+        one = xp.largest(xp.where(fits, ones, 1.0))
+    return start, round_half_away(values * one), one
 
 
 def round_half_away(x: xp.Array) -> xp.Array:
@@ -197,6 +212,18 @@ def sinc(x: xp.Array) -> xp.Array:
     """``sin(pi x) / (pi x)``, 1 at 0."""
     pi_x = x * math.pi
     return xp.where(x == 0.0, 1.0, xp.sin(pi_x) / xp.where(x == 0.0, 1.0, pi_x))
+
+
+def premultiplied(colour: xp.Array, alpha: xp.Array) -> xp.Array:
+    """A colour times its opacity, both 0 to 255, rounded as Pillow's ``MULDIV255`` (ImagingUtils.h)."""
+    product = colour * alpha + 128.0
+    return xp.floor((xp.floor(product * (1.0 / 256.0)) + product) * (1.0 / 256.0))
+
+
+def straight(colour: xp.Array, alpha: xp.Array) -> xp.Array:
+    """The other way, rounded down and clipped; what is all clear stays (Convert.c, ``rgbA2rgba``)."""
+    divided = xp.clip(xp.floor(colour * 255.0 / xp.maximum(alpha, xp.scalar(1))), xp.scalar(0), xp.scalar(255))
+    return xp.where(alpha == 0.0, colour, divided)
 
 
 def box_mean(total: xp.Array, count: xp.Array) -> xp.Array:

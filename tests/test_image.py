@@ -13,7 +13,7 @@ from transformers.image_utils import ChannelDimension, infer_channel_dimension_f
 
 import runtime.image
 from runtime import InputError, Preprocessor
-from runtime.image import to_rgb
+from runtime.image import to_arrays
 from runtime.lowering import check_size, lower
 from runtime.ops import ConvertRGB, Pad, Resize
 from runtime.ops.size import Size
@@ -72,7 +72,7 @@ def png(tmp_path):
     ids=lambda image: f"{type(image).__module__}.{type(image).__name__}{list(getattr(image, 'shape', []))}",
 )
 def test_one_image_of_any_kind(image, convert):
-    (rgb,) = to_rgb(image, convert)
+    (rgb,) = to_arrays(image, convert)
     assert_equal(rgb, PIXELS, "to_rgb")
     plan = make_plan(ConvertRGB()) if convert else make_plan()
     assert_equal(Preprocessor(plan, "pil")(image).pixel_values, first(PIXELS), "call")
@@ -80,7 +80,7 @@ def test_one_image_of_any_kind(image, convert):
 
 def test_a_path_as_text_or_path(png):
     for path in (png, str(png), pathlib.PurePath(png)):
-        (rgb,) = to_rgb(path, convert=False)
+        (rgb,) = to_arrays(path, convert=False)
         assert_equal(rgb, PIXELS, repr(path))
 
 
@@ -92,7 +92,7 @@ def test_pil_images_of_other_packages():
     image = PluginImage()
     image.__dict__.update(Image.fromarray(PIXELS).__dict__)
     assert isinstance(image, Image.Image)
-    (rgb,) = to_rgb(image, convert=True)
+    (rgb,) = to_arrays(image, convert=True)
     assert_equal(rgb, PIXELS, "a subclass")
 
 
@@ -100,7 +100,7 @@ def test_pil_images_of_other_packages():
     "batch", [BATCH, BATCH.transpose(0, 3, 1, 2), torch.from_numpy(BATCH), list(BATCH), [list(BATCH)]], ids=type
 )
 def test_batches(batch):
-    assert_equal(np.stack(to_rgb(batch, convert=False)), BATCH, "to_rgb")
+    assert_equal(np.stack(to_arrays(batch, convert=False)), BATCH, "to_rgb")
     assert_equal(Preprocessor(make_plan(), "pil")(batch).pixel_values, first(*BATCH), "call")
 
 
@@ -108,7 +108,7 @@ def test_a_list_may_mix_kinds_and_sizes():
     small, large = noise(2, 7), noise(8, 9)
     images = [small, Image.fromarray(large), [PNG, torch.from_numpy(small)], BATCH]
     expected = [small, large, PIXELS, small, *BATCH]
-    got = to_rgb(images, convert=False)
+    got = to_arrays(images, convert=False)
     assert len(got) == len(expected)
     for i, (image, pixels) in enumerate(zip(got, expected, strict=True)):
         assert_equal(image, pixels, f"image {i}")
@@ -122,13 +122,13 @@ def test_the_layout_is_guessed_as_transformers_does(shape):
         layout = infer_channel_dimension_format(image, num_channels=(1, 3, 4))
     except ValueError:
         with pytest.raises(InputError, match="expected 1, 3 or 4 channels first or last, got shape"):
-            to_rgb(image, convert=True)
+            to_arrays(image, convert=True)
         return
     image = np.moveaxis(image, 0, -1) if layout == ChannelDimension.FIRST else image
     if image.shape[2] == 3:
-        (rgb,) = to_rgb(image.transpose(2, 0, 1), convert=False)
+        (rgb,) = to_arrays(image.transpose(2, 0, 1), convert=False)
         assert_equal(rgb, image, "to_rgb")
-    (rgb,) = to_rgb(image.transpose(2, 0, 1), convert=True)
+    (rgb,) = to_arrays(image.transpose(2, 0, 1), convert=True)
     assert_equal(rgb, ConvertRGB().reference(image), "to_rgb")
 
 
@@ -145,10 +145,10 @@ def test_files_are_turned_upright_and_pil_images_are_not(orientation, format, tm
     path.write_bytes(data)
     upright = loaded_by_transformers(path)
     for source in (path, str(path), data):
-        (rgb,) = to_rgb(source, convert=True)
+        (rgb,) = to_arrays(source, convert=True)
         assert_equal(rgb, upright, f"{type(source).__name__}, orientation {orientation}")
     with Image.open(path) as image:
-        (rgb,) = to_rgb(image, convert=True)
+        (rgb,) = to_arrays(image, convert=True)
         assert_equal(rgb, np.array(image), "PIL")
     assert (upright.shape == rgb.shape) == (orientation <= 4)
 
@@ -177,14 +177,14 @@ def test_files_equal_transformers(format, mode, convert, tmp_path):
     path.write_bytes(encode(image, format))
     expected = loaded_by_transformers(path)
     for source in (path, path.read_bytes()):
-        (rgb,) = to_rgb(source, convert)
+        (rgb,) = to_arrays(source, convert)
         assert_equal(rgb, expected, f"{format} {mode}")
 
 
 def test_an_animation_gives_its_first_frame():
     frames = [Image.fromarray(noise(6, 5, seed)).quantize(16) for seed in range(3)]
     data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    (rgb,) = to_rgb(data, convert=True)
+    (rgb,) = to_arrays(data, convert=True)
     assert_equal(rgb, np.asarray(frames[0].convert("RGB")), "GIF")
 
 
@@ -194,7 +194,7 @@ def test_an_animation_gives_its_first_frame():
 def refused(message, image, convert=True):
     """Refused by the function and by the call, with the same words."""
     with pytest.raises(InputError, match=message):
-        to_rgb(image, convert)
+        to_arrays(image, convert)
     with pytest.raises(InputError, match=message):
         Preprocessor(make_plan(ConvertRGB()) if convert else make_plan(), "pil")(image)
 
@@ -302,7 +302,7 @@ def test_any_truncation_or_flipped_bit_is_an_image_or_an_input_error(format):
     refusals = 0
     for piece in damaged:
         try:
-            (rgb,) = to_rgb(piece, convert=True)
+            (rgb,) = to_arrays(piece, convert=True)
         except InputError:
             refusals += 1
         else:
@@ -331,7 +331,7 @@ def test_images_of_too_many_pixels(image, monkeypatch):
     monkeypatch.setattr(runtime.image, "MAX_PIXELS", 29)
     refused("expected at most 29 pixels, got 6x5", image)
     monkeypatch.setattr(runtime.image, "MAX_PIXELS", 30)
-    assert len(to_rgb(image, convert=True)) == 1
+    assert len(to_arrays(image, convert=True)) == 1
 
 
 def test_pillows_own_limit(monkeypatch):

@@ -15,13 +15,17 @@ from runtime.ops import (
     STEPS,
     Cast,
     CenterCrop,
+    Clamp,
     ConvertRGB,
     FlipChannels,
+    Interpolate,
     Normalize,
     Pad,
     Rescale,
     Resize,
+    ResizeOpenCV,
 )
+from runtime.ops.arithmetic import Arithmetic
 from runtime.ops.cast import DTYPES
 from runtime.ops.resize import FILTERS, ORDERS
 from runtime.ops.size import FORMS, LONGEST_SIDE, Size
@@ -38,15 +42,20 @@ sizes = st.sampled_from([sorted(form) for form in FORMS]).flatmap(
 POINTWISE = {
     Rescale: st.builds(Rescale, number, number),
     Normalize: st.builds(Normalize, st.tuples(number, number, number), st.tuples(nonzero, nonzero, nonzero)),
+    Clamp: st.builds(lambda low, size: Clamp(low, low + size), number, nonzero),
     Cast: st.builds(Cast, st.sampled_from(DTYPES)),
 }
 SPATIAL = {
     Resize: st.builds(Resize, sizes, st.sampled_from(sorted(FILTERS)), st.sampled_from(ORDERS)),
+    ResizeOpenCV: st.builds(ResizeOpenCV, sizes),
     CenterCrop: st.builds(CenterCrop, side, side),
     FlipChannels: st.just(FlipChannels()),
 }
 BEHIND = {Pad: st.builds(Pad, side, side, st.integers(0, 255).map(float)), FlipChannels: st.just(FlipChannels())}
-EVERY = {ConvertRGB: st.just(ConvertRGB()), **POINTWISE, **SPATIAL, **BEHIND}
+FLOATS = {
+    Interpolate: st.builds(Interpolate, sizes, st.sampled_from(["bilinear", "bicubic"]), st.booleans(), st.booleans())
+}
+EVERY = {ConvertRGB: st.just(ConvertRGB()), **POINTWISE, **SPATIAL, **FLOATS, **BEHIND}
 
 
 def runs(steps, most):
@@ -74,8 +83,11 @@ PLAN = make_plan(
     ConvertRGB(),
     Resize(Size(shortest_edge=32, longest_edge=64), "bicubic", "pillow12.2"),
     CenterCrop(24, 20),
+    ResizeOpenCV(Size(rounded_longest_edge=28)),
     Rescale(1 / 255, 0.5),
+    Interpolate(Size(height=26, width=25), "bilinear", antialias=True),
     Normalize((0.5, 0.25, 0.125), (0.5, 1.0, 2.0)),
+    Clamp(-1.5, 2.0),
     Cast("float16"),
     FlipChannels(),
     Pad(30, 30, 1.5),
@@ -97,7 +109,7 @@ def test_every_step_has_a_strategy_and_a_name():
 @pytest.mark.parametrize("kind", EVERY, ids=lambda kind: kind.__name__)
 @given(data=st.data())
 def test_every_step_comes_back(kind, data):
-    plan = make_plan(data.draw(EVERY[kind]))
+    plan = make_plan(*([Rescale(0.5)] if kind in FLOATS else []), data.draw(EVERY[kind]))
     assert Plan.from_json(plan.to_json()) == plan
 
 
@@ -133,8 +145,17 @@ def test_the_json_is_as_documented():
                 "reducing_gap": 0.0,
             },
             {"op": "center_crop", "height": 24, "width": 20, "rule": "pil"},
+            {"op": "resize_opencv", "size": {"rounded_longest_edge": 28}},
             {"op": "rescale", "factor": 1 / 255, "offset": 0.5, "precision": "float64"},
+            {
+                "op": "interpolate",
+                "size": {"height": 26, "width": 25},
+                "filter": "bilinear",
+                "antialias": True,
+                "align_corners": False,
+            },
             {"op": "normalize", "mean": [0.5, 0.25, 0.125], "std": [0.5, 1.0, 2.0]},
+            {"op": "clamp", "low": -1.5, "high": 2.0},
             {"op": "cast", "dtype": "float16"},
             {"op": "flip_channels"},
             {"op": "pad", "height": 30, "width": 30, "value": 1.5},
@@ -164,11 +185,14 @@ def test_a_plan_in_words():
         "1. convert to RGB, transparency onto white\n"
         "2. resize to shortest_edge 32, longest_edge 64, bicubic\n"
         "3. center crop 24x20\n"
-        "4. rescale by 1/255, minus 0.5\n"
-        "5. normalize, mean 0.5 0.25 0.125, std 0.5 1 2\n"
-        "6. cast to float16\n"
-        "7. flip channels to BGR\n"
-        "8. pad to 30x30 with 1.5"
+        "4. resize to rounded_longest_edge 28, bilinear as in OpenCV\n"
+        "5. rescale by 1/255, minus 0.5\n"
+        "6. interpolate to 26x25, bilinear, antialiased, within 1e-05 of torch\n"
+        "7. normalize, mean 0.5 0.25 0.125, std 0.5 1 2\n"
+        "8. clamp to -1.5 … 2\n"
+        "9. cast to float16\n"
+        "10. flip channels to BGR\n"
+        "11. pad to 30x30 with 1.5"
     )
 
 
@@ -251,8 +275,10 @@ def test_wrong_types_of_texts(key, value):
 def test_wrong_types_in_steps(index, value):
     step = json.loads(PLAN.to_json())["steps"][index]
     for key in step:
-        if (step["op"], key) in [("rescale", "factor"), ("rescale", "offset"), ("pad", "value")]:
+        if (step["op"], key) in [("rescale", "factor"), ("rescale", "offset"), ("pad", "value"), ("clamp", "high")]:
             allowed = type(value) in (int, float)
+        elif (step["op"], key) == ("clamp", "low"):
+            allowed = False  # those numbers are larger than ``high``
         elif key == "reducing_gap":
             allowed = type(value) in (int, float) and value >= 1
         else:
@@ -356,6 +382,8 @@ def test_any_other_character_gives_a_plan_or_an_error(position, character):
 
 RESIZE, CROP = Resize(Size(height=8, width=9), "bilinear", "pillow13"), CenterCrop(5, 5)
 NORMALIZE = Normalize((0.5,) * 3, (0.5,) * 3)
+OPENCV = ResizeOpenCV(Size(height=8, width=9))
+INTERPOLATE = Interpolate(Size(height=7, width=9), "bicubic", antialias=False)
 
 
 @pytest.mark.parametrize(
@@ -363,11 +391,10 @@ NORMALIZE = Normalize((0.5,) * 3, (0.5,) * 3)
     [
         ((Rescale(1 / 255), RESIZE), "'resize to 8x9, bilinear' works on uint8, but follows steps that give floats"),
         ((NORMALIZE, FlipChannels(), RESIZE), "'resize .*' works on uint8"),
-        ((Cast("float16"), CROP), "'center crop 5x5' works on uint8"),
+        ((Rescale(1 / 255), OPENCV), "'resize to 8x9, .*' works on uint8"),
         ((RESIZE, ConvertRGB()), "convert_rgb must be the first step"),
         ((Rescale(1 / 255), ConvertRGB()), "convert_rgb must be the first step"),
-        ((Rescale(1 / 255), Pad(9, 9), NORMALIZE), "'normalize, .*' works on uint8, but follows other steps on floats"),
-        ((Rescale(1 / 255), FlipChannels(), Cast("float16")), "'cast to float16' works on uint8"),
+        ((Cast("float16"), INTERPOLATE), "'interpolate to 7x9, .*' works on float32, .*, but comes on float16"),
     ],
 )
 def test_orders_that_no_kernel_runs(steps, message):
@@ -375,9 +402,8 @@ def test_orders_that_no_kernel_runs(steps, message):
         lower(steps)
     with pytest.raises(ValueError, match=message):
         make_plan(*steps)
-    text = json.dumps(
-        {**json.loads(PLAN.to_json()), "steps": [json.loads(make_plan(s).to_json())["steps"][0] for s in steps]}
-    )
+    alone = (make_plan(*([Rescale(0.5)] if isinstance(step, Interpolate) else []), step) for step in steps)
+    text = edited(steps=[json.loads(plan.to_json())["steps"][-1] for plan in alone])
     refused(text, "the Plan in the file cannot be read: " + message)
 
 
@@ -417,6 +443,12 @@ def test_plans_and_steps_are_frozen():
         ((RESIZE, FlipChannels(), CROP), (Resample(RESIZE, None), FlipChannels(), CROP)),
         ((Rescale(0.5), NORMALIZE), (Table((Rescale(0.5), NORMALIZE)),)),
         ((Pad(9, 9), Rescale(0.5)), (Pad(9, 9), Table((Rescale(0.5),)))),
+        ((OPENCV, CROP), (OPENCV, CROP)),
+        ((Rescale(0.5), FlipChannels(), NORMALIZE), (Table((Rescale(0.5),)), FlipChannels(), Arithmetic((NORMALIZE,)))),
+        (
+            (Rescale(0.5), INTERPOLATE, CROP, Clamp(0, 1), NORMALIZE),
+            (Table((Rescale(0.5),)), INTERPOLATE, CROP, Arithmetic((Clamp(0, 1), NORMALIZE))),
+        ),
     ],
 )
 def test_kernels(steps, kernels):
@@ -431,6 +463,8 @@ def test_kernels(steps, kernels):
         ((Resize(Size(shortest_edge=15), "bilinear", "pillow13"),), (15, 20)),
         ((Resize(Size(shortest_edge=15), "bilinear", "pillow13"), CROP), (5, 5)),
         ((CROP, FlipChannels()), (5, 5)),
+        ((ResizeOpenCV(Size(rounded_longest_edge=20)),), (15, 20)),
+        ((Rescale(0.5), Interpolate(Size(shortest_edge=15), "bilinear", antialias=True)), (15, 20)),
         ((CROP, Pad(6, 7)), (6, 7)),
         ((Rescale(0.5), Pad(31, 41)), (31, 41)),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .. import geometry, resample
+from .. import geometry, interpolation, resample
 from . import bind
 
 
@@ -15,6 +15,7 @@ class Image(NamedTuple):
     height: Any
     width: Any
     layout: str = "NCHW"
+    channels: int = 3
 
 
 def in_layout(g: Any, image: Image, layout: str) -> Image:
@@ -26,7 +27,7 @@ def in_layout(g: Any, image: Image, layout: str) -> Image:
 
 
 class Formulas:
-    """:mod:`runtime.geometry` and :mod:`runtime.resample` over the values of one graph.
+    """:mod:`runtime.geometry`, :mod:`runtime.resample` and :mod:`runtime.interpolation` over the values of one graph.
 
     Sizes are Python integers or int64 scalars of the graph; arithmetic on integers alone happens now, not in the file.
     """
@@ -43,6 +44,7 @@ class Formulas:
         }
         self.geometry = bind(geometry, **numbers)
         self.resample = bind(resample, geometry=self.geometry, **numbers)
+        self.interpolation = bind(interpolation, filter_value=self.resample.filter_value, **numbers)
 
 
 def _pick(g: Any, condition: Any, yes: Any, no: Any, dtype: str) -> Any:

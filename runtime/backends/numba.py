@@ -40,11 +40,13 @@ class NumbaBackend:
         self.output_names = plan.outputs
         self._steps = [step for step in plan.steps if not isinstance(step, ConvertRGB)]
         self._resample = None
-        kernels = lower(plan.steps)
-        if kernels and isinstance(kernels[0], Resample) and not kernels[0].resize.reducing_gap:
+        kernels = lower(plan.steps, plan.channels)
+        first = kernels[0] if kernels else None
+        # The compiled kernel is for RGB, and averages no blocks before.
+        if isinstance(first, Resample) and plan.channels == 3 and not first.resize.reducing_gap:
             table = kernels[1] if len(kernels) > 1 and isinstance(kernels[1], Table) else Table(())
-            self._resample = ResampleTable(kernels[0], table.values())
-            done = 1 + (kernels[0].crop is not None) + len(table.steps)
+            self._resample = ResampleTable(first, table.values())
+            done = 1 + (first.crop is not None) + len(table.steps)
             self._steps = self._steps[done:]
 
     def run(self, images: Array) -> dict[str, Array]:

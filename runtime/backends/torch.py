@@ -8,10 +8,14 @@ from torch import Tensor, nn
 
 from ..errors import InputError
 from ..lowering import Kernel, Resample, lower
-from ..ops import CenterCrop, FlipChannels, Pad
+from ..ops import CenterCrop, FlipChannels, Interpolate, Pad, ResizeOpenCV
+from ..ops.arithmetic import Arithmetic
+from ..ops.arithmetic_torch import arithmetic
 from ..ops.center_crop_torch import CenterCropModule
 from ..ops.flip_channels_torch import FlipChannelsModule
+from ..ops.interpolate_torch import InterpolateModule
 from ..ops.pad_torch import PadModule
+from ..ops.resize_opencv_torch import ResizeOpenCVModule
 from ..ops.resize_torch import ResampleModule
 from ..ops.table import Table
 from ..ops.table_torch import TableModule
@@ -19,22 +23,23 @@ from ..plan import Plan
 
 
 class Preprocess(nn.Module):
-    """uint8 ``[N, H, W, 3]`` or ``[N, 3, H, W]`` to a dict of tensors.
+    """uint8 ``[N, H, W, C]`` or ``[N, C, H, W]`` to a dict of tensors.
 
-    A batch whose second axis is 3 is read as channels first, as transformers reads arrays.
+    A batch whose second axis has the length of C is read as channels first, as transformers reads arrays.
     """
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
-        self.kernels = nn.Sequential(*(to_kernel(kernel) for kernel in lower(plan.steps)))
+        self.kernels = nn.Sequential(*(to_kernel(kernel) for kernel in lower(plan.steps, plan.channels)))
+        self.channels = plan.channels
 
     def forward(self, images: Tensor) -> Dict[str, Tensor]:
         if images.dim() != 4 or images.dtype != torch.uint8:
-            raise ValueError("expected uint8 images [N, H, W, 3] or [N, 3, H, W]")
-        if images.shape[1] != 3:
+            raise ValueError("expected uint8 images [N, H, W, C] or [N, C, H, W]")
+        if images.shape[1] != self.channels:
             images = images.permute(0, 3, 1, 2)
-        if images.shape[1] != 3:
-            raise ValueError("expected 3 channels, first or last")
+        if images.shape[1] != self.channels:
+            raise ValueError(f"expected {self.channels} channels, first or last")
         return {"pixel_values": self.kernels(images)}
 
 
@@ -43,10 +48,16 @@ def to_kernel(kernel: Kernel) -> nn.Module:
     match kernel:
         case Resample():
             return ResampleModule(kernel)
+        case ResizeOpenCV():
+            return ResizeOpenCVModule(kernel)
+        case Interpolate():
+            return InterpolateModule(kernel)
         case CenterCrop():
             return CenterCropModule(kernel)
         case Table():
             return TableModule(kernel)
+        case Arithmetic():
+            return arithmetic(kernel)
         case Pad():
             return PadModule(kernel)
         case FlipChannels():

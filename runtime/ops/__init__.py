@@ -1,28 +1,35 @@
 """The steps a Plan is made of: one file an op, holding its frozen dataclass and its reference.
 
-``<op>_torch.py`` holds the ``nn.Module`` and ``<op>_onnx.py`` the lowering, where the op needs one: element-wise ops
-(rescale, normalize, cast) need neither, for :mod:`.table` makes 256-entry tables of their references.
+``<op>_torch.py`` holds the ``nn.Module`` and ``<op>_onnx.py`` the lowering, where the op needs one: of element-wise ops
+(rescale, normalize, clamp, cast), :mod:`.table` makes 256-entry tables, and :mod:`.arithmetic` runs those on floats.
 """
 
 from __future__ import annotations
 
 from .cast import Cast
 from .center_crop import CenterCrop
+from .clamp import Clamp
 from .convert_rgb import ConvertRGB
 from .flip_channels import FlipChannels
+from .interpolate import Interpolate
 from .normalize import Normalize
 from .pad import Pad
 from .rescale import Rescale
 from .resize import Resize
+from .resize_opencv import ResizeOpenCV
 
-Step = ConvertRGB | Resize | CenterCrop | Rescale | Normalize | Cast | Pad | FlipChannels
+Resampler = Resize | ResizeOpenCV | Interpolate
+Step = ConvertRGB | Resampler | CenterCrop | Rescale | Normalize | Clamp | Cast | Pad | FlipChannels
 
 STEPS: dict[str, type[Step]] = {
     "convert_rgb": ConvertRGB,
     "resize": Resize,
+    "resize_opencv": ResizeOpenCV,
+    "interpolate": Interpolate,
     "center_crop": CenterCrop,
     "rescale": Rescale,
     "normalize": Normalize,
+    "clamp": Clamp,
     "cast": Cast,
     "pad": Pad,
     "flip_channels": FlipChannels,
@@ -33,11 +40,14 @@ __all__ = [
     "STEPS",
     "Cast",
     "CenterCrop",
+    "Clamp",
     "ConvertRGB",
     "FlipChannels",
+    "Interpolate",
     "Normalize",
     "Pad",
     "Rescale",
     "Resize",
+    "ResizeOpenCV",
     "Step",
 ]

@@ -15,7 +15,7 @@ def lower(g: Any, formulas: Formulas, image: Image, rows: Any, columns: Any) -> 
     def means() -> Any:
         missing = height * rows - image.height, width * columns - image.width
         padded = g.node("Pad", image.pixels, g.shape(0, 0, 0, 0, 0, *missing, 0))
-        blocks = g.node("Reshape", g.cast(padded, "int32"), g.shape(0, height, rows, width, columns, 3))
+        blocks = g.node("Reshape", g.cast(padded, "int32"), g.shape(0, height, rows, width, columns, image.channels))
         total = g.node("ReduceSum", blocks, g.constant([2, 4], "int64"), keepdims=0)
         count = sizes(image.height, height, rows, [-1, 1, 1]) * sizes(image.width, width, columns, [-1, 1])
         return g.cast(formulas.resample.box_mean(g.cast(total, "float64"), count), "uint8")

@@ -24,4 +24,4 @@ def lower(g: Any, formulas: Formulas, step: CenterCrop, image: Image) -> Image:
     padded = g.node("Pad", image.pixels, pads)
     ends = g.shape(*(start + crop for start, (_, crop) in zip(starts, sizes, strict=True)))
     cropped = g.node("Slice", padded, g.shape(*starts), ends, g.constant([2, 3], "int64"))
-    return Image(cropped, step.height, step.width)
+    return image._replace(pixels=cropped, height=step.height, width=step.width)

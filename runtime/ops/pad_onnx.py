@@ -16,5 +16,5 @@ def lower(g: Any, formulas: Formulas, step: Pad, image: Image) -> Image:
     ]
     value = g.constant(step.value, image.pixels.dtype)
     padded = g.node("Pad", image.pixels, g.shape(0, 0, 0, 0, 0, 0, *missing), value)
-    checked = g.node("Reshape", padded, g.constant([0, 3, step.height, step.width], "int64"))
-    return Image(checked, step.height, step.width)
+    checked = g.node("Reshape", padded, g.constant([0, image.channels, step.height, step.width], "int64"))
+    return image._replace(pixels=checked, height=step.height, width=step.width)

@@ -11,6 +11,7 @@ import numpy as np
 from .. import geometry
 from ..errors import InputError
 from ..resample import PRECISION_BITS, SUPPORT, block_weights
+from .alpha import premultiplied, straight
 from .box_reduce import box_reduce
 from .size import MOST_PIXELS, Size
 
@@ -86,6 +87,11 @@ class Resize:
         return f"resize to {self.size}, {how}{f', reducing gap {self.reducing_gap:g}' if self.reducing_gap else ''}"
 
     @property
+    def premultiplies(self) -> bool:
+        """Whether transparency counts: Pillow multiplies the colours of RGBA with it (PIL/Image.py ``resize``)."""
+        return self.weights == "pillow" and self.filter != "nearest"
+
+    @property
     def kernel(self) -> str:
         """The filter's key in :data:`runtime.resample.SUPPORT`."""
         return self.filter if self.antialias else f"{self.filter}_point"
@@ -117,12 +123,23 @@ class Resize:
         return new_height, new_width
 
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """uint8 ``[H, W, 3]`` to uint8 ``[h, w, 3]``, with Pillow or in NumPy's integers."""
+        """uint8 ``[H, W, C]`` to uint8 ``[h, w, C]``, with Pillow or in NumPy's integers; four channels are RGBA."""
         height, width = image.shape[:2]
         new_height, new_width = self.output_size(height, width)
         factors = self.factors(height, width, new_height, new_width)
+        if (height, width) == (new_height, new_width):
+            return image
         if self.weights == "pillow" and self._installed():
             return self._pillow(image, new_height, new_width, factors)
+        if image.shape[2] == 4 and self.premultiplies:
+            return straight(self._integers(premultiplied(image), new_height, new_width, factors))
+        return self._integers(image, new_height, new_width, factors)
+
+    def _integers(
+        self, image: np.ndarray[Any, Any], new_height: int, new_width: int, factors: tuple[int, int]
+    ) -> np.ndarray[Any, Any]:
+        """Both passes in NumPy, channel by channel."""
+        height, width = image.shape[:2]
         sides = ((height, new_height, factors[0]), (width, new_width, factors[1]))
         if factors != (1, 1):
             image = box_reduce(image, *factors)
@@ -160,7 +177,10 @@ class Resize:
         """
         from PIL import Image
 
-        result = Image.fromarray(image)
+        result = Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image)
+        transparent = result.mode == "RGBA" and self.premultiplies
+        if transparent:
+            result = result.convert("RGBa")  # once, for Pillow would do it in each pass
         # What a side of the reduced image stands for: a fraction of its last pixel may count.
         bottom, right = image.shape[0] / factors[0], image.shape[1] / factors[1]
         if factors != (1, 1):
@@ -174,4 +194,5 @@ class Resize:
         for width, height, *box in passes:
             if [width, height] != box or (width, height) != result.size:
                 result = result.resize((width, height), Image.Resampling(FILTERS[self.filter]), (0, 0, *box))
-        return np.asarray(result)
+        result = result.convert("RGBA") if transparent else result
+        return np.asarray(result).reshape(result.height, result.width, -1)

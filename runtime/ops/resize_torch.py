@@ -1,8 +1,15 @@
-"""Resize, and the crop behind it, in torch: eager, scripted, and as one custom op under ``torch.compile``."""
+"""Resize, and the crop behind it, in torch: eager, scripted, and as one custom op under ``torch.compile``.
 
-from typing import List
+Float64 matrix products run everywhere and are all that TorchScript holds. Eager code keeps its weights, runs Triton
+kernels on a GPU (:mod:`.resize_triton`) and, for reference torchvision, torch's own uint8 kernel on the CPUs where
+that kernel is the reference.
+"""
+
+import functools
+from typing import Any, List, Optional, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import arrays
@@ -10,41 +17,223 @@ from .. import geometry as _geometry
 from .. import resample as _resample
 from ..arrays import torch as torch_arrays
 from ..lowering import Resample
+from .table import Table
+from .table_torch import lookup
 
 geometry = arrays.reload(_geometry, "torch")
 resample = arrays.reload(_resample, "torch", xp=torch_arrays)
 
+# --- Weights
 
-def rows(image: Tensor, new_height: int, top: int, count: int, filter: str, support: float, kind: str) -> Tensor:
-    """The vertical pass: rows ``top … top + count`` of uint8 ``[N, C, H, W]`` resized to ``new_height`` rows.
 
-    Sums are float64: integers of 30 bits are exact there in any order, and neither a matmul precision flag nor
-    autocast touches them.
+def axis_weights(
+    axis: List[int], filter: str, support: float, kind: str, device: torch.device
+) -> Tuple[List[int], Tensor]:
+    """Window starts and weights, as ``block_weights``, of an axis: sizes before and after, offset, count, factor.
+
+    The weights, float64 ``[blocks, block, window]`` on ``device``, are divided by 2**22: those of an output sum to 1.
+    No starts where the axis stays as it is.
     """
-    batch, channels, height, width = image.shape
-    start, weights = resample.block_weights(height, new_height, top, count, filter, support, kind)
-    weights = weights.to(image.device)
+    unchanged: List[int] = []
+    if axis[0] == axis[1] and axis[1] == axis[3] and axis[4] == 1:
+        return unchanged, torch.empty([0, 0, 0], dtype=torch.float64, device=device)
+    if not torch.jit.is_scripting():
+        return eager_weights(axis, filter, support, kind, device)
+    start, weights = resample.block_weights(axis[0], axis[1], axis[2], axis[3], filter, support, kind, factor=axis[4])
+    starts: List[int] = start.long().tolist()
+    return starts, (weights * (1.0 / 4194304.0)).to(device)
+
+
+def eager_weights(
+    axis: List[int], filter: str, support: float, kind: str, device: torch.device
+) -> Tuple[List[int], Tensor]:
+    """:func:`axis_weights` in blocks of the size that is fastest here; kept unless large."""
+    n_in, n_out, _, count, factor = axis
+    samples = _geometry.reduced(n_in, factor)
+    block = 8
+    while block < 32 and 2 * block * samples <= 64 * n_out:
+        block *= 2
+    small = (count + block) * _resample.window_size(samples, n_out, support, block) <= 2**18
+    make: Any = _kept_weights if small else _kept_weights.__wrapped__
+    starts, weights = make(tuple(axis), filter, support, kind, block, device)
+    return starts, weights
+
+
+@functools.lru_cache(maxsize=64)  # 128 MiB if all were as large as may be
+def _kept_weights(
+    axis: Tuple[int, ...], filter: str, support: float, kind: str, block: int, device: Any
+) -> Tuple[List[int], Tensor]:
+    # In NumPy, which no setting of torch touches.
+    n_in, n_out, offset, count, factor = axis
+    start, weights = _resample.block_weights(n_in, n_out, offset, count, filter, support, kind, block, factor)
+    return start.astype(int).tolist(), torch.from_numpy(weights / 2**22).to(device)
+
+
+# --- Passes as matrix products
+
+
+def resize_lines(image: Tensor, starts: List[int], weights: Tensor, count: int) -> Tensor:
+    """uint8 ``[N, C, lines, samples]`` to ``[N, C, count, lines]``: turned, so that the next pass is the same again.
+
+    Sums are float64: integers of 31 bits over a power of two are exact there in any order, and neither a matmul
+    precision flag nor autocast touches them.
+    """
+    if len(starts) == 0:
+        return image.transpose(2, 3)
     blocks, block, window = weights.shape
-    starts: List[int] = start.long().tolist()
-    sums = torch.empty([batch, channels, blocks, block, width], dtype=torch.float64, device=image.device)
-    for i, first in enumerate(starts):
-        sums[:, :, i] = torch.matmul(weights[i], image[:, :, first : first + window].to(torch.float64))
-    pixels = torch.floor((sums + 2097152.0) * (1.0 / 4194304.0)).clamp_(0.0, 255.0).to(torch.uint8)
-    return pixels.reshape(batch, channels, blocks * block, width)[:, :, :count]
+    total, low = blocks * block, starts[0]
+    image = image[:, :, :, low : starts[-1] + window]
+    batch, channels, lines, samples = image.shape
+    # In pieces of 8 MiB, for fresh pages cost a CPU more than the arithmetic; on a GPU, launches do.
+    fitting = max(1, (1 << 30 if image.is_cuda else 1 << 23) // (8 * channels * (samples + total)))
+    images = min(batch, max(1, fitting // lines))
+    pieces = (lines + fitting - 1) // fitting
+    height = (lines + pieces - 1) // pieces
+    space = torch.empty([images * channels * height * (samples + total)], dtype=torch.float64, device=image.device)
+    result = torch.empty([batch, channels, count, lines], dtype=torch.uint8, device=image.device)
+    factors = weights.unbind(0)
+    for i in range(0, batch, images):
+        for j in range(0, lines, height):
+            part = image[i : i + images, :, j : j + height]
+            n, h = part.shape[0], part.shape[2]
+            width = n * channels * h
+            source, sums = space[: samples * width], space[samples * width : (samples + total) * width]
+            if part.stride(3) > part.stride(2):
+                source.view(samples, n, channels, h).copy_(part.permute(3, 0, 1, 2))
+                source = source.view(samples, width)
+            else:
+                source.view(part.shape).copy_(part)
+                source = source.view(width, samples).t()
+            sums.fill_(0.5)
+            parts = sums.view(blocks, block, width).unbind(0)
+            for first, factor, into in zip(starts, factors, parts):  # noqa: B905  TorchScript knows no `strict`
+                into.addmm_(factor, source[first - low : first - low + window])
+            # Behind the clamp, the conversion to uint8 rounds down.
+            kept = sums.clamp_(0.0, 255.0)[: count * width].view(count, n, channels, h)
+            result[i : i + images, :, :, j : j + height] = kept.permute(1, 2, 0, 3)
+    return result
 
 
-def columns(image: Tensor, new_width: int, left: int, count: int, filter: str, support: float, kind: str) -> Tensor:
-    """The horizontal pass, as :func:`rows`."""
+def resize_both(
+    image: Tensor, rows: List[int], columns: List[int], filter: str, support: float, kind: str, vertical_first: bool
+) -> Tensor:
+    """uint8 ``[N, C, H, W]`` to uint8 ``[N, C, h, w]`` by the axes ``rows`` and ``columns``."""
+    first, second = columns, rows
+    if vertical_first:
+        image, first, second = image.transpose(2, 3), rows, columns
+    starts, weights = axis_weights(second, filter, support, kind, image.device)
+    if len(starts) > 0:  # lines that the second pass does not read need no first pass
+        low = starts[0]
+        image = image[:, :, low : starts[-1] + weights.shape[2]]
+        starts = [start - low for start in starts]
+    first_starts, first_weights = axis_weights(first, filter, support, kind, image.device)
+    image = resize_lines(image, first_starts, first_weights, first[3])
+    image = resize_lines(image, starts, weights, second[3])
+    return image.transpose(2, 3) if vertical_first else image
+
+
+def box_reduce(image: Tensor, rows: int, columns: int) -> Tensor:
+    """:func:`runtime.ops.box_reduce.box_reduce` of uint8 ``[N, C, H, W]``."""
+    height, width = image.shape[2], image.shape[3]
+    new_height, new_width = geometry.reduced(height, rows), geometry.reduced(width, columns)
+    padded = F.pad(image, [0, new_width * columns - width, 0, new_height * rows - height])
+    blocks = padded.reshape(image.shape[0], image.shape[1], new_height, rows, new_width, columns)
+    high = (height - torch.arange(new_height, device=image.device) * rows).clamp_(max=rows)
+    wide = (width - torch.arange(new_width, device=image.device) * columns).clamp_(max=columns)
+    count = high.reshape(-1, 1) * wide
+    total = blocks.sum([3, 5], dtype=torch.int64).to(torch.float64)
+    means: Tensor = resample.box_mean(total, count.to(torch.float64))
+    return means.to(torch.uint8)
+
+
+def opacity(image: Tensor, straight: bool) -> Tensor:
+    """uint8 ``[N, 4, H, W]``, RGBA to colours multiplied with their opacity, or back where ``straight``."""
+    levels = torch.arange(256, dtype=torch.float64, device="cpu")
+    colour, alpha = levels.reshape(1, 256), levels.reshape(256, 1)
+    table = resample.straight(colour, alpha) if straight else resample.premultiplied(colour, alpha)
+    table = table.to(torch.uint8).reshape(-1).to(image.device)
+    index = image[:, 3:].to(torch.int32) * 256 + image[:, :3]
+    return torch.cat([table.index_select(0, index.reshape(-1)).reshape(index.shape), image[:, 3:]], 1)
+
+
+# --- torch's own kernel
+
+
+def own_kernel(image: Tensor, filter: str, kind: str) -> Any:
+    """torch's uint8 kernel for this resize, or None where it is not the reference."""
+    if kind != "torchvision" or image.device.type != "cpu" or image.shape[1] not in (3, 4):
+        return None
+    return _trusted_kernel(filter)
+
+
+@functools.cache
+def _trusted_kernel(filter: str) -> Any:
+    """The kernel of ``filter`` where it exists, computes in integers (x86 with AVX2), and proves it."""
+    point = filter.endswith("_point")
+    name = f"upsample_{filter.removesuffix('_point')}2d" if point else f"_upsample_{filter}2d_aa"
+    kernel = getattr(torch.ops.aten, name, None)
+    if kernel is None or torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
+        return None
+    support = _resample.SUPPORT[filter]
+    pixels = torch.arange(2 * 3 * 71 * 53, dtype=torch.int64, device="cpu").pow_(2).remainder_(251).to(torch.uint8)
+    image = pixels.reshape(2, 71, 53, 3).permute(0, 3, 1, 2)
+    for height, width in ((30, 40), (90, 11)):
+        rows, columns = [71, height, 0, height, 1], [53, width, 0, width, 1]
+        expected = resize_both(image, rows, columns, filter, support, "torchvision", False)
+        if not torch.equal(run_kernel(kernel, image, rows, columns), expected):
+            return None
+    return kernel
+
+
+def run_kernel(kernel: Any, image: Tensor, rows: List[int], columns: List[int]) -> Tensor:
+    """:func:`resize_both` by torch's kernel, for 3 or 4 channels: all of the image, cropped after."""
+    wanted = image.shape[1]
+    image = whole_pixels(image)
     batch, channels, height, width = image.shape
-    start, weights = resample.block_weights(width, new_width, left, count, filter, support, kind)
-    weights = weights.transpose(1, 2).contiguous().to(image.device)
-    blocks, window, block = weights.shape
-    starts: List[int] = start.long().tolist()
-    sums = torch.empty([batch, channels, height, blocks, block], dtype=torch.float64, device=image.device)
-    for i, first in enumerate(starts):
-        sums[:, :, :, i] = torch.matmul(image[:, :, :, first : first + window].to(torch.float64), weights[i])
-    pixels = torch.floor((sums + 2097152.0) * (1.0 / 4194304.0)).clamp_(0.0, 255.0).to(torch.uint8)
-    return pixels.reshape(batch, channels, height, blocks * block)[:, :, :, :count]
+    size = [rows[1], columns[1]]
+    result = torch.empty([batch, *size, channels], dtype=torch.uint8, device=image.device).permute(0, 3, 1, 2)
+    # Only with the channels last, in and out, is the kernel fast and does it take every size.
+    last = image.is_contiguous(memory_format=torch.channels_last)
+    images = batch if last else max(1, 2**23 // (channels * height * width))
+    for i in range(0, batch, images):
+        part = image[i : i + images]
+        if not last:
+            part = torch.stack(part.unbind(1), -1).permute(0, 3, 1, 2)  # faster than contiguous()
+        kernel.out(part, size, False, None, None, out=result[i : i + images])
+    (_, _, top, kept_height, _), (_, _, left, kept_width, _) = rows, columns
+    bottom, right = top + kept_height - rows[1], left + kept_width - columns[1]
+    if top < 0 or left < 0 or bottom > 0 or right > 0:  # larger than the image
+        return F.pad(result[:, :wanted], [-left, right, -top, bottom])
+    return result[:, :wanted, top : top + kept_height, left : left + kept_width]
+
+
+def whole_pixels(image: Tensor) -> Tensor:
+    """``[N, 3, H, W]`` whose pixels lie four bytes apart, as Pillow's do, with the fourth byte: ``[N, 4, H, W]``."""
+    batch, channels, height, width = image.shape
+    apart = [4 * width * height, 1, 4 * width, 4]
+    if channels != 3 or list(image.stride())[batch == 1 :] != apart[batch == 1 :]:
+        return image
+    if image.untyped_storage().nbytes() < image.storage_offset() + batch * apart[0]:
+        return image
+    return image.as_strided([batch, 4, height, width], apart)
+
+
+# --- Kernels for GPUs
+
+
+@functools.cache
+def gpu_kernels(device: Any) -> Any:
+    """The module of Triton kernels, or None where ``device`` cannot run them: they need int8 tensor cores."""
+    if device.type != "cuda" or torch.version.hip is not None or torch.cuda.get_device_capability(device) < (8, 0):
+        return None
+    try:
+        from . import resize_triton
+    except ImportError:  # torch brings Triton on Linux only
+        return None
+    return resize_triton
+
+
+# --- The op
 
 
 def resize(
@@ -57,25 +246,85 @@ def resize(
     weights: str,
     crop: List[int],
     crop_rule: str,
+    reducing_gap: float = 0.0,
+    alpha: bool = False,
+    table: Optional[Tensor] = None,
 ) -> Tensor:
-    """uint8 ``[N, C, H, W]`` to uint8 ``[N, C, h, w]``, both passes. ``crop`` is (height, width), or zeros."""
+    """uint8 ``[N, C, H, W]`` to uint8 ``[N, C, h, w]``, or with ``table`` ``[C, 256]`` to what it says, contiguous.
+
+    ``crop`` is (height, width), or zeros; the other arguments are :class:`.lowering.Resample`'s.
+    """
     height, width = image.shape[2], image.shape[3]
     new_height, new_width = geometry.output_size(height, width, rule, numbers[0], numbers[1])
     if new_height < 1 or new_width < 1:
         raise ValueError("the size rule leaves no pixel of this image")
-    top, left, kept_height, kept_width = 0, 0, new_height, new_width
+    alpha = alpha and (height != new_height or width != new_width)  # Pillow leaves an image of the right size alone
+    if alpha:
+        image = opacity(image, False)
+    factors = [1, 1]
+    if reducing_gap > 0.0:
+        factors = [
+            geometry.reduce_factor(height, new_height, reducing_gap),
+            geometry.reduce_factor(width, new_width, reducing_gap),
+        ]
+        if factors[0] * factors[1] > 1:
+            image = box_reduce(image, factors[0], factors[1])
+    top, left, kept = 0, 0, [new_height, new_width]
     if crop[0] > 0:
-        kept_height, kept_width = crop[0], crop[1]
-        top = geometry.crop_offset(new_height, kept_height, crop_rule)
-        left = geometry.crop_offset(new_width, kept_width, crop_rule)
-    image = image.contiguous()
-    if geometry.vertical_first(height, width, new_height, new_width, order):
-        image = rows(image, new_height, top, kept_height, filter, support, weights)
-        image = columns(image, new_width, left, kept_width, filter, support, weights)
-    else:
-        image = columns(image, new_width, left, kept_width, filter, support, weights)
-        image = rows(image, new_height, top, kept_height, filter, support, weights)
-    return image.contiguous()
+        top = geometry.crop_offset(new_height, crop[0], crop_rule)
+        left = geometry.crop_offset(new_width, crop[1], crop_rule)
+        kept = crop
+    rows = [height, new_height, top, kept[0], factors[0]]
+    columns = [width, new_width, left, kept[1], factors[1]]
+    vertical_first = geometry.vertical_first(image.shape[2], image.shape[3], new_height, new_width, order)
+    if not alpha:
+        return resize_axes(image, rows, columns, filter, support, weights, vertical_first, table)
+    pixels = opacity(resize_axes(image, rows, columns, filter, support, weights, vertical_first, None), True)
+    return pixels if table is None else lookup(pixels, table)
+
+
+def resize_axes(
+    image: Tensor,
+    rows: List[int],
+    columns: List[int],
+    filter: str,
+    support: float,
+    kind: str,
+    vertical_first: bool,
+    table: Optional[Tensor],
+) -> Tensor:
+    """:func:`resize` by its axes, in the fastest way that this machine has."""
+    if not torch.jit.is_scripting():
+        fast = _resize_fast(image, rows, columns, filter, support, kind, vertical_first, table)
+        if fast is not None:
+            return fast
+    pixels = resize_both(image, rows, columns, filter, support, kind, vertical_first)
+    return pixels.clone(memory_format=torch.contiguous_format) if table is None else lookup(pixels, table)
+
+
+def _resize_fast(
+    image: Tensor,
+    rows: List[int],
+    columns: List[int],
+    filter: str,
+    support: float,
+    kind: str,
+    vertical_first: bool,
+    table: Optional[Tensor],
+) -> Optional[Tensor]:
+    """:func:`resize_axes` by a kernel of its own, None where there is none."""
+    kernels = gpu_kernels(image.device)
+    if kernels is not None:
+        result: Optional[Tensor] = kernels.resize(image, rows, columns, filter, support, kind, vertical_first, table)
+        return result
+    # torch's kernel runs horizontally first; and a crop that leaves out most of a result is not worth the whole.
+    if vertical_first or rows[1] * columns[1] > 4 * rows[3] * columns[3]:
+        return None
+    kernel = own_kernel(image, filter, kind)
+    if kernel is None:
+        return None
+    pixels = run_kernel(kernel, image, rows, columns)
+    return pixels.contiguous() if table is None else lookup(pixels, table)
 
 
 # torch.compile sees one op without guards on the size: no recompilation for another size, order of passes or rule.
@@ -83,17 +332,8 @@ resize_op = torch.library.custom_op("export_preprocessor::resize", resize, mutat
 
 
 @resize_op.register_fake
-def _(
-    image: Tensor,
-    rule: str,
-    numbers: List[int],
-    filter: str,
-    support: float,
-    order: str,
-    weights: str,
-    crop: List[int],
-    crop_rule: str,
-) -> Tensor:
+def _(image: Tensor, rule: str, numbers: List[int], *settings: Any) -> Tensor:
+    crop, table = settings[4], settings[-1]
     sizes: List[int | torch.SymInt]
     if crop[0] > 0:
         sizes = [*crop]
@@ -102,45 +342,37 @@ def _(
     else:
         context = torch.library.get_ctx()
         sizes = [context.new_dynamic_size(), context.new_dynamic_size()]
-    return image.new_empty([image.shape[0], image.shape[1], *sizes])
+    return (image if table is None else table).new_empty([image.shape[0], image.shape[1], *sizes])
 
 
 class ResampleModule(nn.Module):
-    """uint8 ``[N, C, H, W]`` to uint8 ``[N, C, h, w]``."""
+    """uint8 ``[N, C, H, W]`` to uint8 ``[N, C, h, w]``, or through ``table`` to its dtype in the same kernels."""
 
-    def __init__(self, kernel: Resample) -> None:
+    table: Optional[Tensor]
+
+    def __init__(self, kernel: Resample, table: Optional[Table] = None) -> None:
         super().__init__()
         step, crop = kernel.resize, kernel.crop
-        self.rule, first, second = step.size.rule
-        self.numbers: List[int] = [first, second]
-        self.filter, self.support, self.order, self.weights = step.filter, step.support, step.order, step.weights
-        self.crop_rule = crop.rule if crop else "pil"
-        self.crop: List[int] = [crop.height, crop.width] if crop else [0, 0]
+        rule, first, second = step.size.rule
+        kept, crop_rule = ([crop.height, crop.width], crop.rule) if crop else ([0, 0], "pil")
+        self.settings: Tuple[str, List[int], str, float, str, str, List[int], str, float, bool] = (
+            rule,
+            [first, second],
+            step.kernel,
+            step.support,
+            step.order,
+            step.weights,
+            kept,
+            crop_rule,
+            float(step.reducing_gap),
+            kernel.alpha,
+        )
+        self.register_buffer("table", torch.from_numpy(table.values()) if table else None, persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         # Two conditions, as TorchScript leaves out the inner one only behind this alone.
         if not torch.jit.is_scripting():  # noqa: SIM102
             if torch.compiler.is_compiling():
-                compiled: Tensor = resize_op(
-                    image,
-                    self.rule,
-                    self.numbers,
-                    self.filter,
-                    self.support,
-                    self.order,
-                    self.weights,
-                    self.crop,
-                    self.crop_rule,
-                )
+                compiled: Tensor = resize_op(image, *self.settings, self.table)
                 return compiled
-        return resize(
-            image,
-            self.rule,
-            self.numbers,
-            self.filter,
-            self.support,
-            self.order,
-            self.weights,
-            self.crop,
-            self.crop_rule,
-        )
+        return resize(image, *self.settings, self.table)

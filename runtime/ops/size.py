@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from .. import geometry
+from ..errors import InputError
+
 LONGEST_SIDE = 65_535
 """Larger sizes are refused: no model has one, and a typo should not allocate gigabytes."""
 
@@ -16,11 +19,18 @@ FORMS = (
     {"shortest_edge", "longest_edge"},
     {"max_height", "max_width"},
 )
+"""The key sets of configs."""
+
+OTHER_FORMS = ({"rounded_longest_edge"},)
+"""Rules of single families, under names that no config has: see :mod:`runtime.geometry`."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """One of the key sets in :data:`FORMS`, in pixels (transformers' ``SizeDict``, image_utils.py:1034)."""
+    """One of the key sets in :data:`FORMS` and :data:`OTHER_FORMS`, in pixels.
+
+    Those of configs are transformers' (``SizeDict``, image_utils.py:1034).
+    """
 
     height: int | None = None
     width: int | None = None
@@ -28,10 +38,11 @@ class Size:
     longest_edge: int | None = None
     max_height: int | None = None
     max_width: int | None = None
+    rounded_longest_edge: int | None = None
 
     def __post_init__(self) -> None:
         given = self.to_json()
-        if set(given) not in FORMS:
+        if set(given) not in (*FORMS, *OTHER_FORMS):
             forms = ", ".join("{" + ", ".join(sorted(form)) + "}" for form in FORMS)
             raise ValueError(f"expected one of the key sets {forms}, got {{{', '.join(given)}}}")
         for key, value in given.items():
@@ -57,3 +68,17 @@ class Size:
         given = self.to_json()
         numbers = [*given.values(), 0]
         return ", ".join(given), numbers[0], numbers[1]
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """What an image of ``height`` x ``width`` is resized to.
+
+        Raises ``InputError`` where the rule leaves no pixel, or asks for too many.
+        """
+        new_height, new_width = geometry.output_size(height, width, *self.rule)
+        if new_height < 1 or new_width < 1 or new_height * new_width > MOST_PIXELS:
+            expected = f"at most {MOST_PIXELS} pixels" if new_height * new_width else "at least 1 pixel a side"
+            raise InputError(
+                f"an image of {height}x{width} would be resized to {new_height}x{new_width} by the rule"
+                f" '{self}': expected {expected}"
+            )
+        return new_height, new_width

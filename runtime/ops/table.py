@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from .cast import Cast
+from .clamp import Clamp
 from .normalize import Normalize
 from .rescale import Rescale
 
-Pointwise = Rescale | Normalize | Cast
+Pointwise = Rescale | Normalize | Clamp | Cast
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,17 @@ class Table:
     """The values of ``steps`` for every uint8 and channel: exact on any backend, whatever it fuses or contracts."""
 
     steps: tuple[Pointwise, ...]
+    channels: int = 3
 
     def values(self) -> np.ndarray[Any, Any]:
-        """``[3, 256]``, of the last step's dtype."""
-        image = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+        """``[channels, 256]``, of the last step's dtype."""
+        image = np.repeat(np.arange(256, dtype=np.uint8)[:, None], self.channels, axis=1)
         result = apply(self.steps, image)
         return np.ascontiguousarray(result.T)
 
 
 def apply(steps: Sequence[Pointwise], image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The references of ``steps``, one after the other, on ``[..., 3]``."""
+    """The references of ``steps``, one after the other, on ``[..., channels]``."""
     for step in steps:
         image = step.reference(image)
     return image

@@ -15,8 +15,8 @@ def lower(g: Any, formulas: Formulas, kernel: Table, image: Image) -> Image:
     """
     values = kernel.values()
     batch = g.node("Shape", image.pixels, start=0, end=1, dtype="int64")
-    tables = g.node("Concat", batch, g.constant([3, 256], "int64"), axis=0)
+    tables = g.node("Concat", batch, g.constant([image.channels, 256], "int64"), axis=0)
     table = g.node("Expand", g.constant(values[None], str(values.dtype), "table"), tables)
-    index = g.node("Reshape", g.cast(image.pixels, "int32"), g.constant([0, 3, -1], "int64"))
+    index = g.node("Reshape", g.cast(image.pixels, "int32"), g.constant([0, image.channels, -1], "int64"))
     looked_up = g.node("GatherElements", table, index, axis=2)
     return image._replace(pixels=g.node("Reshape", looked_up, g.node("Shape", image.pixels, dtype="int64")))

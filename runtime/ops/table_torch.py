@@ -1,22 +1,41 @@
 """A table of element-wise steps in torch."""
 
+# mypy: disable-error-code="attr-defined"
+# torch.jit.is_scripting, as in resize_torch.
 import torch
 from torch import Tensor, nn
 
 from .table import Table
 
 
+def lookup(image: Tensor, values: Tensor) -> Tensor:
+    """uint8 ``[N, C, H, W]`` to the dtype of ``values`` ``[C, 256]``, same shape, contiguous.
+
+    ``gather``, for it runs several times faster than ``take``, ``embedding`` or an index.
+    """
+    batch, channels, height, width = image.shape
+    result = torch.empty([batch, channels, height, width], dtype=values.dtype, device=image.device)
+    # Indices have eight bytes: a few images at a time stay in a CPU's cache.
+    step = batch if image.is_cuda else max(1, (1 << 19) // (channels * height * width))
+    for i in range(0, batch, step):
+        index = image[i : i + step].to(torch.int64, memory_format=torch.contiguous_format)
+        tables = values.reshape(1, channels, 1, 256).expand(index.shape[0], channels, height, 256)
+        torch.gather(tables, 3, index, out=result[i : i + step])
+    return result
+
+
 class TableModule(nn.Module):
-    """uint8 ``[N, 3, H, W]`` to the table's dtype, same shape."""
+    """uint8 ``[N, C, H, W]`` to the table's dtype, same shape."""
 
     values: Tensor
-    offset: Tensor
 
     def __init__(self, kernel: Table) -> None:
         super().__init__()
-        self.register_buffer("values", torch.from_numpy(kernel.values()).reshape(-1), persistent=False)
-        self.register_buffer("offset", torch.tensor([0, 256, 512]).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("values", torch.from_numpy(kernel.values()), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
-        index = image.to(torch.int64) + self.offset
-        return self.values.index_select(0, index.reshape(-1)).reshape(index.shape)
+        if not torch.jit.is_scripting():  # noqa: SIM102  as in resize_torch
+            if torch.compiler.is_compiling():  # no loop over a batch that is a symbol
+                index = image.to(torch.int64, memory_format=torch.contiguous_format).flatten(2)
+                return self.values.expand(image.shape[0], -1, 256).gather(2, index).reshape(image.shape)
+        return lookup(image, self.values)

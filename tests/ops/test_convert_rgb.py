@@ -9,7 +9,7 @@ from transformers.image_transforms import convert_to_rgb
 from transformers.image_utils import ChannelDimension
 
 from runtime import InputError, Preprocessor
-from runtime.image import to_rgb
+from runtime.image import to_arrays
 from runtime.ops import ConvertRGB, Rescale
 
 from ..helpers import assert_equal, first, make_plan, noise, write_artifacts
@@ -49,11 +49,11 @@ def test_pil_images_equal_transformers(name):
         expected = convert_to_rgb(image, return_numpy=True)
     except ValueError:  # Pillow has no such conversion
         with pytest.raises(InputError, match="not an image that Pillow can read"):
-            to_rgb(image, convert=True)
+            to_arrays(image, convert=True)
         assert name == "La"
         return
     assert_equal(np.asarray(ConvertRGB().reference_pil(image)), expected, "reference")
-    (converted,) = to_rgb(image, convert=True)
+    (converted,) = to_arrays(image, convert=True)
     assert_equal(converted, expected, name)
 
 
@@ -69,7 +69,7 @@ def test_arrays_equal_transformers(channels, height, width, channels_first):
     assert_equal(ConvertRGB().reference(image), expected, "reference")
     given_image = np.moveaxis(image, -1, 0) if channels_first else image
     if channels_first or height not in (1, 3, 4):
-        (converted,) = to_rgb(given_image, convert=True)
+        (converted,) = to_arrays(given_image, convert=True)
         assert_equal(converted, expected, "to_rgb")
 
 
@@ -83,7 +83,7 @@ def test_every_alpha_and_value():
 def test_transparency_is_white():
     clear = np.zeros((5, 6, 4), np.uint8)
     for image in (clear, Image.fromarray(clear, "RGBA")):
-        (converted,) = to_rgb(image, convert=True)
+        (converted,) = to_arrays(image, convert=True)
         assert converted.tolist() == np.full((5, 6, 3), 255).tolist()
 
 

@@ -18,9 +18,9 @@ from runtime import InputError, arrays, geometry
 from runtime.arrays.onnx import Formulas
 from runtime.lowering import Resample, lower
 from runtime.ops import CenterCrop, Pad, Resize, resize_onnx
-from runtime.ops.resize import FILTERS, ORDERS
+from runtime.ops.resize import FILTERS, ORDERS, WEIGHTS
 from runtime.ops.size import LONGEST_SIDE, Size
-from runtime.resample import SUPPORT, block_weights
+from runtime.resample import SUPPORT, block_weights, fixed_point
 
 from ..helpers import (
     INSTALLED_ORDER,
@@ -355,20 +355,22 @@ def test_sums_fit_int32(filter):
 
 @pytest.mark.parametrize("filter", SUPPORT)
 @pytest.mark.parametrize(("n_in", "n_out"), [(640, 224), (7, 600), (1, 9), (20_000, 8), (224, 224)])
-def test_digits_of_seven_bits(filter, n_in, n_out):
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_digits_of_seven_bits(filter, n_in, n_out, kind):
     """What the ONNX graph multiplies: digits to the base 128, of -64 to 63, that make the weight again."""
-    start, weights = block_weights(n_in, n_out, 0, n_out, filter, SUPPORT[filter], block=resize_onnx.BLOCK)
-    index, digits = (onnx.numpy_helper.to_array(t) for t in constants(start, weights))
+    start, weights, _ = fixed_point(n_in, n_out, 0, n_out, filter, SUPPORT[filter], kind, resize_onnx.BLOCK, 1)
+    length = resize_onnx.DIGITS[kind]
+    index, digits = (onnx.numpy_helper.to_array(t) for t in constants(start, weights, length))
     assert digits.max() < 128  # with int8 pixels, two products fit 16 bits
-    shape = len(start), resize_onnx.DIGITS, resize_onnx.BLOCK, weights.shape[2]
-    powers = 128 ** np.arange(resize_onnx.DIGITS)[:, None, None]
+    shape = len(start), length, resize_onnx.BLOCK, weights.shape[2]
+    powers = 128 ** np.arange(length)[:, None, None]
     assert_equal(((digits.reshape(shape).astype(np.int64) - 64) * powers).sum(1), weights.astype(np.int64), "weights")
     assert_equal(index, start.astype(np.int64)[:, None] + np.arange(weights.shape[2]), "samples")
 
 
-def constants(start, weights):
+def constants(start, weights, length):
     graph = Graph()
-    for value in resize_onnx._constants(graph, start, weights):
+    for value in resize_onnx._constants(graph, start, weights, length):
         yield graph._initializers[value.name]
 
 

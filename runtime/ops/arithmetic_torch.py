@@ -1,0 +1,108 @@
+"""Element-wise steps on floats in torch."""
+
+# mypy: disable-error-code="attr-defined"
+# torch.jit.is_scripting, as in resize_torch.
+import torch
+from torch import Tensor, nn
+
+from .arithmetic import Arithmetic
+from .cast import Cast
+from .clamp import Clamp
+from .normalize import Normalize
+from .rescale import Rescale
+from .table import Pointwise
+
+
+def normalize(image: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """``[N, C, H, W]`` to float32; ``mean`` and ``std`` are float32 ``[C, 1, 1]``."""
+    return ((image.to(torch.float32) - mean) / std).contiguous()
+
+
+def rescale(image: Tensor, factor: float, offset: float, wide: bool) -> Tensor:
+    """Any shape to float32: the product in float64 where ``wide``."""
+    result = (image.to(torch.float64 if wide else torch.float32) * factor).to(torch.float32)
+    return (result - offset).contiguous()
+
+
+# Custom ops, as torch.compile may fuse a product with a difference, and takes quotients otherwise on a GPU.
+normalize_op = torch.library.custom_op("export_preprocessor::normalize", normalize, mutates_args=())
+rescale_op = torch.library.custom_op("export_preprocessor::rescale", rescale, mutates_args=())
+
+
+@normalize_op.register_fake
+@rescale_op.register_fake
+def _(image: Tensor, *settings: object) -> Tensor:
+    return image.new_empty(image.shape, dtype=torch.float32)
+
+
+class NormalizeModule(nn.Module):
+    """``[N, C, H, W]`` to float32."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, step: Normalize) -> None:
+        super().__init__()
+        for name, values in (("mean", step.mean), ("std", step.std)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).reshape(-1, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102  as in resize_torch
+            if torch.compiler.is_compiling():
+                compiled: Tensor = normalize_op(image, self.mean, self.std)
+                return compiled
+        return normalize(image, self.mean, self.std)
+
+
+class RescaleModule(nn.Module):
+    """Any shape to float32."""
+
+    def __init__(self, step: Rescale) -> None:
+        super().__init__()
+        self.factor, self.offset, self.wide = float(step.factor), float(step.offset), step.precision == "float64"
+
+    def forward(self, image: Tensor) -> Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102  as in resize_torch
+            if torch.compiler.is_compiling():
+                compiled: Tensor = rescale_op(image, self.factor, self.offset, self.wide)
+                return compiled
+        return rescale(image, self.factor, self.offset, self.wide)
+
+
+class ClampModule(nn.Module):
+    """Any shape to float32."""
+
+    def __init__(self, step: Clamp) -> None:
+        super().__init__()
+        self.low, self.high = float(step.low), float(step.high)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image.to(torch.float32).clamp(self.low, self.high)
+
+
+class CastModule(nn.Module):
+    """Any shape to a dtype."""
+
+    def __init__(self, step: Cast) -> None:
+        super().__init__()
+        self.dtype: torch.dtype = getattr(torch, step.dtype)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image.to(self.dtype)
+
+
+def arithmetic(kernel: Arithmetic) -> nn.Module:
+    """The modules of ``kernel``'s steps, one after the other."""
+    return nn.Sequential(*(_module(step) for step in kernel.steps))
+
+
+def _module(step: Pointwise) -> nn.Module:
+    match step:
+        case Normalize():
+            return NormalizeModule(step)
+        case Rescale():
+            return RescaleModule(step)
+        case Clamp():
+            return ClampModule(step)
+        case Cast():
+            return CastModule(step)

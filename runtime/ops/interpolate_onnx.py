@@ -1,0 +1,44 @@
+"""Interpolate as ONNX nodes: a ``Gather`` of the windows of all blocks of outputs, and their products with weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..arrays.onnx import Formulas, Image
+from .interpolate import Interpolate
+
+BLOCK = 8
+"""Outputs that share a window."""
+
+
+def lower(g: Any, formulas: Formulas, step: Interpolate, image: Image) -> Image:
+    """Adds ``step`` to the graph ``g``; the pixels are float32 ``[N, C, H, W]``."""
+    height, width = formulas.geometry.output_size(image.height, image.width, *step.size.rule)
+    fused = formulas.interpolation.is_fused(height, width, step.filter)
+    pixels = image.pixels
+    with g.scope("height"):
+        pixels = _rows(g, formulas, step, pixels, image.height, height, fused)
+    with g.scope("width"):
+        turned = _rows(g, formulas, step, _turned(g, pixels), image.width, width, fused)
+    return image._replace(pixels=_turned(g, turned), height=height, width=width)
+
+
+def _turned(g: Any, pixels: Any) -> Any:
+    return g.node("Transpose", pixels, perm=[0, 1, 3, 2])
+
+
+def _rows(g: Any, formulas: Formulas, step: Interpolate, pixels: Any, n_in: Any, n_out: Any, fused: Any) -> Any:
+    """``[N, C, n_in, columns]`` to ``[N, C, n_out, columns]``."""
+    start, weights = formulas.interpolation.block_weights(
+        n_in, n_out, step.filter, step.antialias, step.align_corners, fused, BLOCK
+    )
+    offsets = g.node("Range", g.constant(0, "int64"), g.size(weights, 2), g.constant(1, "int64"))
+    index = g.node("Unsqueeze", g.cast(start, "int64"), g.constant([1], "int64")) + offsets
+    windows = g.node("Gather", pixels, index, axis=2)  # [N, C, blocks, window, columns]
+    rows = g.node("MatMul", g.cast(weights, "float32"), windows, dtype="float32")
+    columns = g.node("Shape", pixels, start=3, end=4, dtype="int64")
+    merged = g.node("Concat", g.constant([0, 0, -1], "int64"), columns, axis=0)
+    rows = g.node("Reshape", rows, merged)
+    if isinstance(n_out, int) and n_out % BLOCK == 0:
+        return rows
+    return g.node("Slice", rows, g.constant([0], "int64"), g.shape(n_out), g.constant([2], "int64"))

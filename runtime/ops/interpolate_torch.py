@@ -1,0 +1,72 @@
+"""Interpolate in torch: eager, scripted, and as one custom op under ``torch.compile``."""
+
+# mypy: disable-error-code="attr-defined"
+# torch.jit.is_scripting, as in resize_torch.
+from typing import List, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .. import arrays
+from .. import geometry as _geometry
+from .interpolate import Interpolate
+
+geometry = arrays.reload(_geometry, "torch")
+
+
+def interpolate(
+    image: Tensor, rule: str, numbers: List[int], filter: str, antialias: bool, align_corners: bool
+) -> Tensor:
+    """float32 ``[N, C, H, W]`` to float32 ``[N, C, h, w]``, contiguous."""
+    batch, channels = image.shape[0], image.shape[1]
+    height, width = geometry.output_size(image.shape[2], image.shape[3], rule, numbers[0], numbers[1])
+    if height < 1 or width < 1:
+        raise ValueError("the size rule leaves no pixel of this image")
+    # One channel an image: of three, torch takes positions otherwise where it has one thread. And contiguous, as
+    # transformers has them: with antialiasing, torch 2.15 misreads other layouts.
+    image = image.reshape(batch * channels, 1, image.shape[2], image.shape[3]).contiguous()
+    turned = antialias and width == 1  # torch 2.15 gives every row of such a result the first row's weights
+    size = [width, height] if turned else [height, width]
+    image = image.transpose(2, 3).contiguous() if turned else image
+    result = F.interpolate(image, size=size, mode=filter, align_corners=align_corners, antialias=antialias)
+    return result.reshape(batch, channels, height, width)
+
+
+# As in resize_torch: no recompilation for another size; and torch's own kernels, which torch.compile would replace.
+interpolate_op = torch.library.custom_op("export_preprocessor::interpolate", interpolate, mutates_args=())
+
+
+@interpolate_op.register_fake
+def _(image: Tensor, rule: str, numbers: List[int], *settings: object) -> Tensor:
+    return image.new_empty([*image.shape[:2], *compiled_size(rule, numbers)])
+
+
+def compiled_size(rule: str, numbers: List[int]) -> "list[int | torch.SymInt]":
+    """The height and width that ``rule`` gives, as ``torch.compile`` knows them."""
+    if rule == "height, width":
+        return [*numbers]
+    context = torch.library.get_ctx()
+    return [context.new_dynamic_size(), context.new_dynamic_size()]
+
+
+class InterpolateModule(nn.Module):
+    """float32 ``[N, C, H, W]`` to float32 ``[N, C, h, w]``."""
+
+    def __init__(self, step: Interpolate) -> None:
+        super().__init__()
+        rule, first, second = step.size.rule
+        self.settings: Tuple[str, List[int], str, bool, bool] = (
+            rule,
+            [first, second],
+            step.filter,
+            step.antialias,
+            step.align_corners,
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102  as in resize_torch
+            if torch.compiler.is_compiling():
+                compiled: Tensor = interpolate_op(image, *self.settings)
+                return compiled
+        return interpolate(image, *self.settings)
