@@ -10,8 +10,7 @@ from onnx import TensorProto, compose, helper, version_converter
 
 from runtime import artifact
 from runtime.errors import ArtifactError
-from runtime.lowering import lower, static_size
-from runtime.ops.table import Table
+from runtime.lowering import lower, output_dtype, static_size
 from runtime.plan import Plan
 
 from . import onnx as exporting
@@ -116,8 +115,7 @@ def _names(graph: onnx.GraphProto) -> set[str]:
 
 
 def _plan_dtype(plan: Plan) -> str:
-    kernels = [kernel for kernel in lower(plan.steps, plan.channels) if isinstance(kernel, Table)]
-    return str(kernels[-1].values().dtype) if kernels else "uint8"
+    return output_dtype(lower(plan.steps, plan.channels))
 
 
 def _image_input(proto: onnx.ModelProto, plan: Plan, path: Path) -> onnx.ValueInfoProto:

@@ -94,8 +94,14 @@ def fixed_point(
     if weights == "torchvision":
         # The largest weight of *all* outputs, those that a crop leaves out too.
         _, every = block_values(n_in, n_out, 0, n_out, filter, support, block, factor)
+        largest = xp.largest(every)
+        if filter == "bilinear_point" or filter == "bicubic_point":
+            # ATen looks at the last sample's weight before it adds what lies outside, which may be negative.
+            end = xp.scalar(n_in)
+            center = (xp.arange(n_out) + 0.5) * (end / xp.scalar(n_out))
+            largest = xp.maximum(largest, xp.largest(point_values(xp.reshape(end - 1.0, [1]), center, end, filter)))
         ones = xp.exp2(xp.arange(22) + 1.0)
-        fits = xp.trunc(xp.largest(every) * ones + 0.5) < 32768.0
+        fits = xp.trunc(largest * ones + 0.5) < 32768.0
         one = xp.largest(xp.where(fits, ones, 1.0))
     return start, round_half_away(values * one), one
 
@@ -132,7 +138,8 @@ def block_values(
     source = start + xp.reshape(xp.arange(window), [1, 1, window])
     inside = (source >= low) & (source < high) & (wanted == output)
     if filter == "bilinear_point" or filter == "bicubic_point":
-        return xp.reshape(start, [-1]), xp.where(inside, point_values(source, center, end, filter), 0.0)
+        values = edge_values(point_values(source, center, end, filter), source, center, end, filter)
+        return xp.reshape(start, [-1]), xp.where(inside, values, 0.0)
     # Resample.c multiplies by the reciprocal; a division would round differently.
     values = xp.where(inside, filter_value((source - center + 0.5) * xp.reciprocal(stretch), filter), 0.0)
     if filter == "mks2013" or filter == "mks2021":
@@ -153,7 +160,7 @@ def point_position(center: xp.Array, filter: str) -> xp.Array:
 
 
 def point_values(source: xp.Array, center: xp.Array, end: xp.Number, filter: str) -> xp.Array:
-    """Weights without antialiasing: 2 or 4 samples however strong the reduction, those outside moved to the edge.
+    """Weights without antialiasing: 2 or 4 samples however strong the reduction, those before the first added to it.
 
     ATen's ``UpSampleKernel.cpp``, ``_compute_indices_min_size_weights``; it adds up the moved ones in their order.
     """
@@ -161,7 +168,13 @@ def point_values(source: xp.Array, center: xp.Array, end: xp.Number, filter: str
     part = xp.clip(point_position(center, filter) - index, xp.scalar(0), xp.scalar(1))
     before = filter_value(-2.0 - index - part, filter) + filter_value(-1.0 - index - part, filter)
     values = filter_value(source - index - part, filter)
-    values = xp.where(source == 0.0, before + values, values)
+    return xp.where(source == 0.0, before + values, values)
+
+
+def edge_values(values: xp.Array, source: xp.Array, center: xp.Array, end: xp.Number, filter: str) -> xp.Array:
+    """``values`` with those of samples behind the last one added to it."""
+    index = point_index(center, end, filter)
+    part = xp.clip(point_position(center, filter) - index, xp.scalar(0), xp.scalar(1))
     last = source == end - 1.0
     values = xp.where(last, values + filter_value(source + 1.0 - index - part, filter), values)
     return xp.where(last, values + filter_value(source + 2.0 - index - part, filter), values)

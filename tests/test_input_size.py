@@ -4,6 +4,7 @@ import dataclasses
 
 import onnx
 import pytest
+from PIL import Image
 
 import exporter
 import runtime
@@ -25,8 +26,9 @@ def test_equals_the_artifact_for_all_sizes(preset, reference, size, layout, tmp_
     fixed = dataclasses.replace(anything, input_size=size)
     image = noise(*size)
     exporter.to_onnx(fixed, tmp_path / "fixed.onnx")
-    got = runtime.load(tmp_path / "fixed.onnx", backend="onnx")(image[None].repeat(2, 0))
-    expected = runtime.load(tmp_path / "fixed.onnx", backend="pil")(image[None].repeat(2, 0))
+    both = [Image.fromarray(image)] * 2  # arrays of one row would be taken for channels first
+    got = runtime.load(tmp_path / "fixed.onnx", backend="onnx")(both)
+    expected = runtime.load(tmp_path / "fixed.onnx", backend="pil")(both)
     assert_equal(got.pixel_values, expected.pixel_values, size)
     assert_everywhere(fixed, image)
 

@@ -8,7 +8,7 @@ from ..arrays.onnx import Formulas, Image
 from .interpolate import Interpolate
 
 BLOCK = 8
-"""Outputs that share a window."""
+"""Outputs that share a window. 4, 16 and 32 were no faster."""
 
 
 def lower(g: Any, formulas: Formulas, step: Interpolate, image: Image) -> Image:
@@ -19,12 +19,21 @@ def lower(g: Any, formulas: Formulas, step: Interpolate, image: Image) -> Image:
     with g.scope("height"):
         pixels = _rows(g, formulas, step, pixels, image.height, height, fused)
     with g.scope("width"):
-        turned = _rows(g, formulas, step, _turned(g, pixels), image.width, width, fused)
-    return image._replace(pixels=_turned(g, turned), height=height, width=width)
+        pixels = _rows(g, formulas, step, turned(g, pixels), image.width, width, fused)
+    return resized(g, image, turned(g, pixels), height, width)
 
 
-def _turned(g: Any, pixels: Any) -> Any:
+def turned(g: Any, pixels: Any) -> Any:
+    """Rows as columns."""
     return g.node("Transpose", pixels, perm=[0, 1, 3, 2])
+
+
+def resized(g: Any, image: Image, pixels: Any, height: Any, width: Any) -> Image:
+    """``image`` with its new ``pixels``; where a size rule leaves none, the last node fails."""
+    if not (isinstance(height, int) and isinstance(width, int)):
+        # The number of images to be inferred, of which there is none where a side is 0.
+        pixels = g.node("Reshape", pixels, g.shape(-1, image.channels, height, width), allowzero=1)
+    return image._replace(pixels=pixels, height=height, width=width)
 
 
 def _rows(g: Any, formulas: Formulas, step: Interpolate, pixels: Any, n_in: Any, n_out: Any, fused: Any) -> Any:

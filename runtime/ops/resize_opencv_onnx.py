@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays.onnx import Formulas, Image
+from .interpolate_onnx import resized, turned
 from .resize_opencv import ResizeOpenCV
 
 
@@ -13,16 +14,12 @@ def lower(g: Any, formulas: Formulas, step: ResizeOpenCV, image: Image) -> Image
     height, width = formulas.geometry.output_size(image.height, image.width, *step.size.rule)
     pixels = g.cast(image.pixels, "int32")
     with g.scope("height"):
-        pixels = _turned(g, _rows(g, formulas, pixels, image.height, height))
+        pixels = turned(g, _rows(g, formulas, pixels, image.height, height))
     with g.scope("width"):
-        pixels = _turned(g, _rows(g, formulas, pixels, image.width, width))
+        pixels = turned(g, _rows(g, formulas, pixels, image.width, width))
     sums = g.cast(pixels + g.value(1 << 21, "int32"), "uint32")  # never negative; only unsigned integers shift
     pixels = g.cast(g.node("BitShift", sums, g.value(22, "uint32"), direction="RIGHT"), "uint8")
-    return image._replace(pixels=pixels, height=height, width=width)
-
-
-def _turned(g: Any, pixels: Any) -> Any:
-    return g.node("Transpose", pixels, perm=[0, 1, 3, 2])
+    return resized(g, image, pixels, height, width)
 
 
 def _rows(g: Any, formulas: Formulas, pixels: Any, n_in: Any, n_out: Any) -> Any:

@@ -333,7 +333,7 @@ resize_op = torch.library.custom_op("export_preprocessor::resize", resize, mutat
 
 @resize_op.register_fake
 def _(image: Tensor, rule: str, numbers: List[int], *settings: Any) -> Tensor:
-    crop, table = settings[4], settings[-1]
+    crop, table = settings[4], settings[8] if len(settings) > 8 else None  # torch fills in no defaults
     sizes: List[int | torch.SymInt]
     if crop[0] > 0:
         sizes = [*crop]
