@@ -27,7 +27,7 @@ import numpy as np
 
 from runtime import artifact
 from runtime.errors import BackendUnavailable, InputError
-from runtime.image import MAX_PIXELS
+from runtime.image import MAX_PIXELS, MODES
 from runtime.lowering import check_size, lower
 from runtime.plan import Plan
 from runtime.preprocessor import BACKENDS, Preprocessor, load
@@ -188,7 +188,7 @@ def measure(
     for height, width in sizes:
         if height < 1 or width < 1 or height * width > MAX_PIXELS:
             raise InputError(f"size: expected 1 to {MAX_PIXELS} pixels, got {height}x{width}")
-        check_size(lower(plan.steps), height, width)
+        check_size(lower(plan.steps, plan.channels), height, width)
     tables = []
     if progress is not None:
         progress(0, len(sizes) * (WARMUP + rounds), "loading what is timed")
@@ -198,7 +198,7 @@ def measure(
             left_out.append("peers: the file holds a model, and they do not")
         before = _busy()
         for number, (height, width) in enumerate(sizes):
-            images = [photo(height, width, seed) for seed in range(batch)]
+            images = [photo(height, width, seed).convert(MODES[plan.channels]) for seed in range(batch)]
             others: list[Peer] = []
             if with_peers and not fused:
                 others, reasons = find(plan, height, width)

@@ -54,6 +54,8 @@ class Peer:
 def find(plan: Plan, height: int, width: int) -> tuple[list[Peer], list[str]]:
     """The peers that can run ``plan`` on images of this size, and a line for each other one: its name and why not."""
     found, left_out = [], []
+    if plan.channels != 3:
+        return [], [f"peers: they are set up for RGB, and the Plan is for {plan.channels} channels"]
     for name, (packages, make) in PEERS.items():
         try:
             missing = [package for package in packages if importlib.util.find_spec(package) is None]
@@ -153,6 +155,8 @@ def _torchvision_step(step: Step, torch: Any, functional: Any) -> Callable[[Any]
             return lambda x: x.flip(-3)
         case ConvertRGB():
             return lambda x: x
+        case _:
+            raise LeftOut(f"no function of it does '{step}'")
 
 
 ONNX_MODES: dict[str, dict[str, Any]] = {
@@ -200,6 +204,10 @@ def _onnx_resize(plan: Plan, height: int, width: int) -> Run:
                 image = GraphImage((g.cast(x, "float32") - mean) / std, image.height, image.width)
             case Cast():
                 image = GraphImage(g.cast(x, step.dtype), image.height, image.width)
+            case ConvertRGB():
+                pass
+            case _:
+                raise LeftOut(f"no operator does '{step}'")
     g.output(image.pixels, "pixel_values", ["batch", 3, None, None])
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4

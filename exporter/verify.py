@@ -93,7 +93,8 @@ def verify(
     for number, (name, case) in enumerate(cases):
         if progress is not None:
             progress(number, len(cases), name)
-        batch = generator.integers(0, 256, (1, *case, plan.channels), np.uint8) if isinstance(case, tuple) else case[None]
+        shape = (1, *case, plan.channels) if isinstance(case, tuple) else ()
+        batch = case[None] if isinstance(case, np.ndarray) else generator.integers(0, 256, shape, np.uint8)
         expected = _outputs(reference, batch)
         rows += [_compare(p.backend, name, expected, _outputs(p._run.run, batch), bound) for p in ours]
     bad = [row for row in rows if row.differing]

@@ -652,6 +652,17 @@ def test_a_file_for_images_of_one_size(done, refused):
     assert refused("one.onnx", "--size", "53x37").startswith("this artifact takes images of 37x53 pixels only, got")
 
 
+@pytest.mark.parametrize("channels", [1, 4])
+def test_a_file_for_other_channels(done, channels):
+    plan = exporter.trace("vit-base-patch16-224", channels=channels, size=20, image_mean=0.5, image_std=0.5)
+    exporter.to_onnx(plan, "a.onnx")
+    result = json.loads("".join(done("a.onnx", "--size", "31x45", "--rounds", 2, "--json")))
+    (size,) = result["sizes"]
+    assert {row["name"] for row in size["rows"]} == set(runnable("a.onnx"))
+    assert all(row["equal"] is True for row in size["rows"])
+    assert any("peers: they are set up for RGB" in line for line in result["left_out"])
+
+
 def test_a_backend_that_fused_files_have_not(refused, fused):
     assert refused(fused, "--backend", "torch").startswith("a file with a model in it needs backend 'onnx'")
 

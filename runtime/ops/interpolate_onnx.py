@@ -6,6 +6,7 @@ from typing import Any
 
 from ..arrays.onnx import Formulas, Image
 from .interpolate import Interpolate
+from .size import Size
 
 BLOCK = 8
 """Outputs that share a window. 4, 16 and 32 were no faster."""
@@ -13,14 +14,14 @@ BLOCK = 8
 
 def lower(g: Any, formulas: Formulas, step: Interpolate, image: Image) -> Image:
     """Adds ``step`` to the graph ``g``; the pixels are float32 ``[N, C, H, W]``."""
-    height, width = formulas.geometry.output_size(image.height, image.width, *step.size.rule)
+    height, width = output_size(g, formulas, step.size, image)
     fused = formulas.interpolation.is_fused(height, width, step.filter)
     pixels = image.pixels
     with g.scope("height"):
         pixels = _rows(g, formulas, step, pixels, image.height, height, fused)
     with g.scope("width"):
         pixels = _rows(g, formulas, step, turned(g, pixels), image.width, width, fused)
-    return resized(g, image, turned(g, pixels), height, width)
+    return image._replace(pixels=turned(g, pixels), height=height, width=width)
 
 
 def turned(g: Any, pixels: Any) -> Any:
@@ -28,12 +29,14 @@ def turned(g: Any, pixels: Any) -> Any:
     return g.node("Transpose", pixels, perm=[0, 1, 3, 2])
 
 
-def resized(g: Any, image: Image, pixels: Any, height: Any, width: Any) -> Image:
-    """``image`` with its new ``pixels``; where a size rule leaves none, the last node fails."""
-    if not (isinstance(height, int) and isinstance(width, int)):
-        # The number of images to be inferred, of which there is none where a side is 0.
-        pixels = g.node("Reshape", pixels, g.shape(-1, image.channels, height, width), allowzero=1)
-    return image._replace(pixels=pixels, height=height, width=width)
+def output_size(g: Any, formulas: Formulas, size: Size, image: Image) -> tuple[Any, Any]:
+    """The height and width that ``size`` gives; the graph fails where that leaves no pixel."""
+    height, width = formulas.geometry.output_size(image.height, image.width, *size.rule)
+    if isinstance(height, int) and isinstance(width, int):
+        return height, width
+    empty = g.cast(height * width < 1, "int64")
+    zero = g.node("Gather", g.constant([0], "int64"), empty, name="the_size_rule_leaves_no_pixel")
+    return height + zero, width
 
 
 def _rows(g: Any, formulas: Formulas, step: Interpolate, pixels: Any, n_in: Any, n_out: Any, fused: Any) -> Any:

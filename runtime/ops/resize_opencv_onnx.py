@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays.onnx import Formulas, Image
-from .interpolate_onnx import resized, turned
+from .interpolate_onnx import output_size, turned
 from .resize_opencv import ResizeOpenCV
 
 
 def lower(g: Any, formulas: Formulas, step: ResizeOpenCV, image: Image) -> Image:
     """Adds ``step`` to the graph ``g``; the pixels are uint8 ``[N, C, H, W]``."""
-    height, width = formulas.geometry.output_size(image.height, image.width, *step.size.rule)
+    height, width = output_size(g, formulas, step.size, image)
     pixels = g.cast(image.pixels, "int32")
     with g.scope("height"):
         pixels = turned(g, _rows(g, formulas, pixels, image.height, height))
@@ -19,7 +19,7 @@ def lower(g: Any, formulas: Formulas, step: ResizeOpenCV, image: Image) -> Image
         pixels = turned(g, _rows(g, formulas, pixels, image.width, width))
     sums = g.cast(pixels + g.value(1 << 21, "int32"), "uint32")  # never negative; only unsigned integers shift
     pixels = g.cast(g.node("BitShift", sums, g.value(22, "uint32"), direction="RIGHT"), "uint8")
-    return resized(g, image, pixels, height, width)
+    return image._replace(pixels=pixels, height=height, width=width)
 
 
 def _rows(g: Any, formulas: Formulas, pixels: Any, n_in: Any, n_out: Any) -> Any:

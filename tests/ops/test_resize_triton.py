@@ -86,10 +86,10 @@ def assert_resizes(kernels, image, rows, columns, filter, vertical_first, table=
 # --- Bits
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(
-    sizes=st.tuples(sides(90), sides(90), sides(70), sides(70)),
-    crop=st.one_of(st.none(), st.tuples(sides(90), sides(90))),
+    sizes=st.tuples(sides(70), sides(70), sides(40), sides(40)),
+    crop=st.one_of(st.none(), st.tuples(sides(50), sides(50))),
     filter=st.sampled_from([*FILTERS, "bilinear_point", "bicubic_point"]),
     vertical_first=st.booleans(),
     layout=st.integers(0, 5),
@@ -110,33 +110,40 @@ def test_any_resize(kernels, sizes, crop, filter, vertical_first, layout, batch,
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ((130, 70), (17, 33)),  # strips and blocks that are not full
+        ((70, 66), (17, 18)),  # strips and blocks that are not full
         ((64, 64), (16, 16)),  # and full ones
-        ((5, 900), (4, 3)),  # windows of many products
-        ((900, 5), (3, 4)),
-        ((1, 1), (40, 70)),
+        ((3, 300), (2, 3)),  # windows of many products
+        ((300, 3), (3, 2)),
+        ((1, 1), (20, 70)),
         ((70, 40), (1, 1)),
         ((33, 20), (33, 9)),  # one pass
         ((33, 20), (9, 20)),
     ],
 )
 def test_hard_sizes(kernels, before, after, vertical_first):
-    for name, image in layouts(*before, 2).items():
-        rows, columns = axis(before[0], after[0]), axis(before[1], after[1])
-        assert_resizes(kernels, image, rows, columns, "lanczos", vertical_first, "float16", what=name)
+    for name, image in layouts(*before, 1).items():
+        if name in ("channels last", "cut out, channels first"):
+            rows, columns = axis(before[0], after[0]), axis(before[1], after[1])
+            assert_resizes(kernels, image, rows, columns, "lanczos", vertical_first, "float16", what=name)
+
+
+@pytest.mark.parametrize("vertical_first", [True, False])
+def test_pixels_may_lie_anyhow(kernels, vertical_first):
+    for name, image in layouts(13, 21, 2).items():
+        assert_resizes(kernels, image, axis(13, 7), axis(21, 9), "bicubic", vertical_first, "bfloat16", what=name)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_other_numbers_of_channels(kernels, channels):
-    for name, image in layouts(30, 41, 2, channels).items():
-        assert_resizes(kernels, image, axis(30, 20), axis(41, 50), "bicubic", False, what=name)
+    for name, image in layouts(20, 31, 1, channels).items():
+        assert_resizes(kernels, image, axis(20, 10), axis(31, 16), "bicubic", False, what=name)
 
 
 @pytest.mark.parametrize("value", [0, 1, 254, 255])
 def test_flat_images_stay_flat(kernels, value):
-    image = torch.full((1, 3, 41, 50), value, dtype=torch.uint8)
+    image = torch.full((1, 1, 21, 10), value, dtype=torch.uint8)
     for filter in FILTERS:
-        result = kernels.resize(image, axis(41, 17), axis(50, 90), filter, SUPPORT[filter], "pillow", False, None)
+        result = kernels.resize(image, axis(21, 9), axis(10, 16), filter, SUPPORT[filter], "pillow", False, None)
         assert (result == value).all(), filter
 
 
@@ -207,15 +214,14 @@ PIPELINES = {
 }
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("name", PIPELINES)
+@pytest.mark.parametrize(("name", "compiled"), [*((name, False) for name in PIPELINES), ("CLIP", True)])
 def test_pipelines(name, compiled, on_a_gpu):
     plan = make_plan(*PIPELINES[name])
     module = Preprocess(plan).eval()
     if compiled:
         torch.compiler.reset()
         module = torch.compile(module, fullgraph=True)
-    for size in ((60, 81), (81, 60), (24, 24), (11, 90), (200, 7)):
+    for size in ((50, 61), (61, 50), (24, 24), (11, 70), (100, 7)):
         images = np.stack([noise(*size, seed) for seed in range(2)])
         expected = backends(plan)["pil"](images)["pixel_values"]
         for layout in (torch.channels_last, torch.contiguous_format):
@@ -258,7 +264,7 @@ def test_which_devices_take_them(monkeypatch):
 
 
 def compile_for(capability, dtype="fp32", ones=(), wide=(), **choices):
-    """The kernel for a GPU of ``capability``, ``ones`` being arguments that are 1: Triton compiles those as constants."""
+    """The kernel for a GPU of ``capability``; Triton compiles arguments that are 1, ``ones``, as constants."""
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
