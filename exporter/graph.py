@@ -123,9 +123,13 @@ class Graph:
             self._scope.pop()
 
     def unique(self, name: str) -> str:
-        name = "/".join([*self._scope, name])
-        count = self._used[name] = self._used.get(name, 0) + 1
-        return name if count == 1 else f"{name}_{count}"
+        """``name`` in its scope, numbered where it is taken, also by another name's number."""
+        name = full = "/".join([*self._scope, name])
+        while full in self._used:
+            self._used[name] += 1
+            full = f"{name}_{self._used[name]}"
+        self._used[full] = 1
+        return full
 
     def input(self, name: str, dtype: str, shape: Sequence[int | str]) -> Value:
         self.inputs.append(helper.make_tensor_value_info(name, DTYPES[dtype], shape))
@@ -210,7 +214,9 @@ class Graph:
         """``parts`` equal pieces along ``axis``, which they keep."""
         name = self.unique("Split")
         pieces = [Value(self, f"{name}/{i}", value.dtype) for i in range(parts)]
-        node = helper.make_node("Split", [value.name], [p.name for p in pieces], name=name, axis=axis, num_outputs=parts)
+        node = helper.make_node(
+            "Split", [value.name], [p.name for p in pieces], name=name, axis=axis, num_outputs=parts
+        )
         self._nodes.append(node)
         return pieces
 

@@ -145,7 +145,8 @@ class Preprocessor:
                     f" {array.shape[0]}x{array.shape[1]}: export it without --input-size"
                 )
             check_size(self._kernels, *array.shape[:2])
-            groups.setdefault(array.shape, []).append(i)
+            # Compiled code gains nothing from a batch, and copying the images into one takes longer than it runs.
+            groups.setdefault((i,) if self.backend == "numba" else array.shape, []).append(i)
         results: list[dict[str, Any]] = [{} for _ in arrays]
         for members in groups.values():
             batch = arrays[members[0]][None] if len(members) == 1 else np.stack([arrays[i] for i in members])

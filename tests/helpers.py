@@ -14,6 +14,7 @@ from PIL import Image
 
 from exporter.onnx import build
 from runtime import Plan, artifact
+from runtime.backends.numba import NumbaBackend
 from runtime.backends.pil import PilBackend
 from runtime.backends.torch import Preprocess
 from runtime.ops.resize import FILTERS
@@ -64,7 +65,7 @@ def write_artifacts(plan, folder):
     onnx_path, script_path = Path(folder) / "plan.onnx", Path(folder) / "plan.pt"
     onnx.save(with_plan(build(plan), plan), onnx_path)
     save_script(script(Preprocess(plan).eval()), script_path, plan)
-    return {"pil": onnx_path, "onnx": onnx_path, "torch": onnx_path, "torchscript": script_path}
+    return {"pil": onnx_path, "onnx": onnx_path, "torch": onnx_path, "numba": onnx_path, "torchscript": script_path}
 
 
 def session(model):
@@ -92,6 +93,7 @@ def backends(plan):
 
     return {
         "pil": PilBackend(plan).run,
+        "numba": NumbaBackend(plan).run,
         "torch": functools.partial(run_torch, module),
         "torchscript": functools.partial(run_torch, scripted),
         "onnx": run_onnx,

@@ -1,5 +1,7 @@
 """A Plan as torch modules."""
 
+import ctypes
+from collections.abc import Iterator, Sequence
 from typing import Any, Dict
 
 import numpy as np
@@ -30,7 +32,7 @@ class Preprocess(nn.Module):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
-        self.kernels = nn.Sequential(*(to_kernel(kernel) for kernel in lower(plan.steps, plan.channels)))
+        self.kernels = nn.Sequential(*to_modules(lower(plan.steps, plan.channels)))
         self.channels = plan.channels
 
     def forward(self, images: Tensor) -> Dict[str, Tensor]:
@@ -43,7 +45,17 @@ class Preprocess(nn.Module):
         return {"pixel_values": self.kernels(images)}
 
 
-def to_kernel(kernel: Kernel) -> nn.Module:
+def to_modules(kernels: Sequence[Kernel]) -> Iterator[nn.Module]:
+    """The modules that run ``kernels``; one runs a resize and the table behind it."""
+    for i, kernel in enumerate(kernels):
+        behind = kernels[i + 1] if i + 1 < len(kernels) else None
+        if isinstance(kernel, Resample):
+            yield ResampleModule(kernel, behind if isinstance(behind, Table) else None)
+        elif not (isinstance(kernel, Table) and i > 0 and isinstance(kernels[i - 1], Resample)):
+            yield to_module(kernel)
+
+
+def to_module(kernel: Kernel) -> nn.Module:
     """The module that runs one kernel."""
     match kernel:
         case Resample():
@@ -73,8 +85,8 @@ class TorchBackend:
         self._module = module.to(self._device).eval()
 
     def run(self, images: np.ndarray[Any, Any]) -> dict[str, Tensor]:
-        # A view of a PIL image is read-only, which torch warns of.
-        images = images if images.flags.writeable else images.copy()
+        if not images.flags.writeable:  # as those of a PIL image, which torch warns of
+            images = _writeable(images)
         # Channels first, so that the module need not guess.
         batch = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2)
         try:
@@ -84,3 +96,11 @@ class TorchBackend:
             reason = str(error).strip().splitlines()[-1]
             raise InputError(f"torch failed on images of shape {images.shape}: {reason}") from error
         return result
+
+
+def _writeable(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The same memory under a name that may write to it, which nothing here does."""
+    images = np.ascontiguousarray(images)
+    memory: Any = (ctypes.c_uint8 * images.nbytes).from_address(images.ctypes.data)
+    memory.owner = images  # keeps it alive
+    return np.frombuffer(memory, np.uint8).reshape(images.shape)

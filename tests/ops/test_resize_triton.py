@@ -86,7 +86,7 @@ def assert_resizes(kernels, image, rows, columns, filter, vertical_first, table=
 # --- Bits
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(
     sizes=st.tuples(sides(70), sides(70), sides(40), sides(40)),
     crop=st.one_of(st.none(), st.tuples(sides(50), sides(50))),
@@ -221,13 +221,11 @@ def test_pipelines(name, compiled, on_a_gpu):
     if compiled:
         torch.compiler.reset()
         module = torch.compile(module, fullgraph=True)
-    for size in ((50, 61), (61, 50), (24, 24), (11, 70), (100, 7)):
-        images = np.stack([noise(*size, seed) for seed in range(2)])
+    for size, batch in (((40, 51), 2), ((24, 24), 1), ((100, 7), 1)):
+        images = np.stack([noise(*size, seed) for seed in range(batch)])
         expected = backends(plan)["pil"](images)["pixel_values"]
-        for layout in (torch.channels_last, torch.contiguous_format):
-            pixels = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(memory_format=layout)
-            assert_equal(module(pixels)["pixel_values"], expected, f"{name} at {size}")
-    assert len(on_a_gpu) >= 10
+        assert_equal(module(torch.from_numpy(first(*images)))["pixel_values"], expected, f"{name} at {size}")
+    assert len(on_a_gpu) == 3
 
 
 @pytest.mark.parametrize("order", ORDERS)
