@@ -20,9 +20,10 @@ BLOCK = 16
 class Interpolate:
     """``torch.nn.functional.interpolate`` of float32; the result is float32.
 
-    torch sums in float32, in an order of its own, so backends differ: by at most :attr:`bound` times the image's largest
-    absolute value. Seen at 24,000 sizes of up to 4,000 pixels a side, values 0 to 1, against torch 2.15 on a CPU with
-    AVX2: 1.8e-7 (bilinear), 1.4e-6 (bicubic), antialiased 2.5e-6 and 3.0e-6, and 4.3e-6 with corners aligned too.
+    torch sums in float32, in an order of its own, so backends differ: by at most :attr:`bound` times the largest
+    absolute value of the image. Seen at 24,000 sizes of up to 4,000 pixels a side, values 0 to 1, against torch 2.15 on
+    a CPU with AVX2: 1.8e-7 (bilinear), 1.4e-6 (bicubic), antialiased 2.5e-6 and 3.0e-6, and 4.3e-6 with corners
+    aligned too.
     Only an antialiased bicubic reduction by 10,000 and more went beyond the bound, to 2.1e-5.
 
     Backend ``torch`` gives torch's own bits, those of more than one thread: with one, torch takes bilinear positions

@@ -26,7 +26,7 @@ def interpolate(
     # One channel an image: of three, torch takes positions otherwise where it has one thread. And contiguous, as
     # transformers has them: with antialiasing, torch 2.15 misreads other layouts.
     image = image.reshape(batch * channels, 1, image.shape[2], image.shape[3]).contiguous()
-    turned = antialias and width == 1  # torch 2.15 gives every row of such a result the first row's weights
+    turned = antialias and width == 1 and height > 1  # torch 2.15 gives every such row the first one's weights
     size = [width, height] if turned else [height, width]
     image = image.transpose(2, 3).contiguous() if turned else image
     result = F.interpolate(image, size=size, mode=filter, align_corners=align_corners, antialias=antialias)

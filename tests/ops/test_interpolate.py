@@ -18,7 +18,7 @@ from transformers.models.uvdoc.image_processing_uvdoc import UVDocImageProcessor
 
 import exporter
 from exporter.onnx import build
-from runtime import InputError, ParityError, Plan, interpolation
+from runtime import InputError, ParityError, Plan, artifact, interpolation
 from runtime.backends.torch import Preprocess
 from runtime.ops import Cast, CenterCrop, Clamp, FlipChannels, Interpolate, Normalize, Pad, Rescale
 from runtime.ops.size import MOST_PIXELS, Size
@@ -44,7 +44,7 @@ def two_threads():
 def interpolated(images, size, filter, antialias, align_corners):
     """torch itself on floats ``[N, C, H, W]``."""
     how = {"mode": filter, "antialias": antialias, "align_corners": align_corners}
-    if antialias and size[1] == 1:  # where torch 2.15 gives every row the first row's weights
+    if antialias and size[1] == 1 and size[0] > 1:  # where torch 2.15 gives every row the first row's weights
         return interpolated(images.swapaxes(2, 3), size[::-1], filter, antialias, align_corners).swapaxes(2, 3)
     return F.interpolate(torch.tensor(images), size, **how).numpy()
 
@@ -79,7 +79,7 @@ def interpolate_plan(*settings, **size):
 
 @every_mode
 @given(height=sides(150), width=sides(150), data=st.data())
-@settings(max_examples=12)
+@settings(max_examples=6)
 def test_equals_torch_at_any_size(filter, antialias, align_corners, height, width, data):
     plan = interpolate_plan(filter, antialias, align_corners, height=height, width=width)
     for _ in range(3):
@@ -102,8 +102,9 @@ def test_equals_torch_at_any_size(filter, antialias, align_corners, height, widt
         ((2, 3), (600, 17)),
         ((5, 3), (1, 1500)),
         ((3000, 4), (16, 16)),
-        ((4, 3900), (5, 123)),  # torch's kernel for small results ends at 128 rows and columns
-        ((4, 3900), (5, 124)),
+        ((4, 3732), (5, 123)),  # torch's kernel for small results ends at 128 rows and columns
+        ((4, 3938), (5, 124)),
+        ((4, 2936), (5, 124)),
     ],
 )
 def test_equals_torch_at_hard_sizes(filter, antialias, align_corners, before, after):
@@ -114,7 +115,7 @@ def test_equals_torch_at_hard_sizes(filter, antialias, align_corners, before, af
 
 @every_mode
 @given(edge=sides(60), longest=sides(120), data=st.data())
-@settings(max_examples=5)
+@settings(max_examples=3)
 def test_equals_torch_where_the_size_follows_the_image(filter, antialias, align_corners, edge, longest, data):
     for size in ({"shortest_edge": edge}, {"shortest_edge": edge, "longest_edge": longest}):
         plan = interpolate_plan(filter, antialias, align_corners, **size)
@@ -187,13 +188,15 @@ def test_windows_hold_every_weight(filter, antialias, align_corners, monkeypatch
         assert_equal(got[:n_out, :n_in], expected[:, 0], f"weights from {n_in} to {n_out}")
 
 
-@pytest.mark.parametrize(("filter", "size"), [("bilinear", (5, 123)), ("bilinear", (5, 124)), ("bicubic", (5, 124))])
-def test_one_rounding_more_or_less_passes_the_bound(filter, size, monkeypatch):
-    floats = TO_FLOATS.reference(np.where(np.arange(3900) % 2, 255, 0).astype(np.uint8).reshape(1, -1, 1))
-    step = Interpolate(Size(height=size[0], width=size[1]), filter, False)
-    expected = interpolated(first(floats), size, filter, False, False)
+@pytest.mark.parametrize(
+    ("filter", "n_in", "n_out"), [("bilinear", 3732, 123), ("bilinear", 3938, 124), ("bicubic", 2936, 124)]
+)
+def test_one_rounding_more_or_less_passes_the_bound(filter, n_in, n_out, monkeypatch):
+    floats = TO_FLOATS.reference(np.where(np.arange(n_in) % 2, 255, 0).astype(np.uint8).reshape(1, -1, 1))
+    step = Interpolate(Size(height=5, width=n_out), filter, False)
+    expected = interpolated(first(np.repeat(floats, 3, axis=2)), (5, n_out), filter, False, False)[:, :1]
     assert_near(first(step.reference(floats)), expected, "reference")
-    fused = interpolation.is_fused(*size, filter)
+    fused = interpolation.is_fused(5, n_out, filter)
     monkeypatch.setattr(interpolation, "is_fused", lambda *_: not fused)
     assert np.abs(first(step.reference(floats)) - expected).max() > 2 * Interpolate.bound
 
@@ -288,9 +291,9 @@ def test_the_graph_holds_no_resize_node():
     assert "Resize" not in ops
 
 
-def written(steps, path, claimed=None):
+def written(steps, path, claimed=None, **fields):
     """A file of ``steps`` that claims to hold ``claimed``."""
-    onnx.save(with_plan(build(make_plan(*steps)), make_plan(*(claimed or steps))), path)
+    onnx.save(with_plan(build(make_plan(*steps, **fields)), make_plan(*(claimed or steps), **fields)), path)
     return path
 
 
@@ -299,28 +302,34 @@ STEPS = TO_FLOATS, Interpolate(Size(height=30, width=40), "bilinear", False), NO
 
 def test_files_are_verified_to_the_bound(tmp_path):
     assert all(row.differing == 0 for row in exporter.verify(written(STEPS, tmp_path / "own.onnx")))
-    near = (Rescale(1.000002 / 255), *STEPS[1:])
-    assert all(row.differing == 0 for row in exporter.verify(written(near, tmp_path / "near.onnx", STEPS)))
+    near = written((Rescale(1.000002 / 255), *STEPS[1:]), tmp_path / "near.onnx", STEPS, input_size=(97, 131))
+    assert [row.differing for row in exporter.verify(near)] == [0]
     for name, other in [
         ("far", (Rescale(1.00002 / 255), *STEPS[1:])),
         ("filter", (TO_FLOATS, Interpolate(Size(height=30, width=40), "bicubic", False), NORMALIZE)),
         ("corners", (TO_FLOATS, Interpolate(Size(height=30, width=40), "bilinear", False, True), NORMALIZE)),
     ]:
+        file = written(other, tmp_path / f"{name}.onnx", STEPS, input_size=(97, 131))
         with pytest.raises(ParityError, match="values differ"):
-            exporter.verify(written(other, tmp_path / f"{name}.onnx", STEPS))
+            exporter.verify(file)
 
 
 def test_a_cast_behind_may_round_the_other_way(tmp_path):
-    steps = (*STEPS, Cast("float16"))
-    assert all(row.differing == 0 for row in exporter.verify(written(steps, tmp_path / "plan.onnx")))
+    steps = TO_FLOATS, Interpolate(Size(height=250, width=300), "bicubic", True), Cast("float16")
+    own = written(steps, tmp_path / "own.onnx", input_size=(300, 200))
+    assert [row.differing for row in exporter.verify(own)] == [0]
+    values = {name: run(noise(300, 200)[None])["pixel_values"] for name, run in backends(make_plan(*steps)).items()}
+    assert not np.array_equal(values["onnx"], values["pil"]), "no value shows it"
+    far = written((Rescale(1.002 / 255), *steps[1:]), tmp_path / "far.onnx", steps, input_size=(300, 200))
     with pytest.raises(ParityError, match="values differ"):
-        exporter.verify(written((Rescale(1.002 / 255), *steps[1:]), tmp_path / "far.onnx", steps))
+        exporter.verify(far)
 
 
 def test_exact_plans_are_still_verified_to_the_bit(tmp_path):
     exact = TO_FLOATS, CenterCrop(9, 9), NORMALIZE
+    near = written((Rescale(1.0000003 / 255), *exact[1:]), tmp_path / "near.onnx", exact, input_size=(30, 20))
     with pytest.raises(ParityError, match="values differ"):
-        exporter.verify(written((Rescale(1.0000003 / 255), *exact[1:]), tmp_path / "near.onnx", exact))
+        exporter.verify(near)
 
 
 def test_torchscript_files_are_verified(tmp_path):
@@ -345,7 +354,7 @@ def test_fused_files_are_verified(tmp_path):
     exporter.to_onnx(make_plan(*STEPS), tmp_path / "fused.onnx", model)
     assert all(row.differing == 0 and row.values == 3 for row in exporter.verify(tmp_path / "fused.onnx"))
     other = onnx.load(tmp_path / "fused.onnx")
-    with_plan(other, make_plan(Rescale(1.00002 / 255), *STEPS[1:]))
+    with_plan(other, make_plan(Rescale(1.00002 / 255), *STEPS[1:]), **{artifact.FUSED_KEY: "x"})
     onnx.save(other, tmp_path / "other.onnx")
     with pytest.raises(ParityError, match="values differ"):
         exporter.verify(tmp_path / "other.onnx")
