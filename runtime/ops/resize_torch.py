@@ -6,6 +6,8 @@ that kernel is the reference.
 """
 
 import functools
+import warnings
+from collections.abc import Iterator
 from typing import Any, List, Optional, Tuple
 
 import torch
@@ -175,14 +177,19 @@ def _trusted_kernel(filter: str) -> Any:
     if kernel is None or torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
         return None
     support = _resample.SUPPORT[filter]
-    pixels = torch.arange(2 * 3 * 71 * 53, dtype=torch.int64, device="cpu").pow_(2).remainder_(251).to(torch.uint8)
-    image = pixels.reshape(2, 71, 53, 3).permute(0, 3, 1, 2)
-    for height, width in ((30, 40), (90, 11)):
-        rows, columns = [71, height, 0, height, 1], [53, width, 0, width, 1]
+    for image, rows, columns in proofs():
         expected = resize_both(image, rows, columns, filter, support, "torchvision", False)
         if not torch.equal(run_kernel(kernel, image, rows, columns), expected):
             return None
     return kernel
+
+
+def proofs() -> Iterator[Tuple[Tensor, List[int], List[int]]]:
+    """Images and axes on which a kernel has to give the bits of :func:`resize_both` before it is used."""
+    pixels = torch.arange(2 * 3 * 71 * 53, dtype=torch.int64, device="cpu").pow_(2).remainder_(251).to(torch.uint8)
+    image = pixels.reshape(2, 71, 53, 3).permute(0, 3, 1, 2)
+    for height, width in ((30, 40), (90, 11)):
+        yield image, [71, height, 0, height, 1], [53, width, 0, width, 1]
 
 
 def run_kernel(kernel: Any, image: Tensor, rows: List[int], columns: List[int]) -> Tensor:
@@ -230,7 +237,21 @@ def gpu_kernels(device: Any) -> Any:
         from . import resize_triton
     except ImportError:  # torch brings Triton on Linux only
         return None
-    return resize_triton
+    return resize_triton if proven(resize_triton, device) else None
+
+
+def proven(kernels: Any, device: Any) -> bool:
+    """Whether ``kernels`` run on ``device`` and give the bits of :func:`resize_both`, both orders of passes."""
+    try:
+        for image, rows, columns in proofs():
+            for vertical_first in (False, True):
+                axes = rows, columns, "bicubic", 2.0, "pillow", vertical_first
+                if not torch.equal(kernels.resize(image.to(device), *axes, None).cpu(), resize_both(image, *axes)):
+                    return False
+    except Exception as error:  # Triton, its compiler and the driver each raise classes of their own
+        warnings.warn(f"Triton does not run on {device}, and slower code does: {error}", stacklevel=2)
+        return False
+    return True
 
 
 # --- The op

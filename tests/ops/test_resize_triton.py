@@ -247,6 +247,7 @@ def test_transparency(on_a_gpu):
 
 def test_which_devices_take_them(monkeypatch):
     assert resize_torch.gpu_kernels(torch.device("cpu")) is None
+    monkeypatch.setattr(resize_torch, "proven", lambda kernels, device: True)
     for capability, expected in (((7, 5), None), ((8, 0), resize_triton), ((9, 0), resize_triton)):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, found=capability: found)
         resize_torch.gpu_kernels.cache_clear()
@@ -256,6 +257,21 @@ def test_which_devices_take_them(monkeypatch):
     monkeypatch.delattr("runtime.ops.resize_triton")
     assert resize_torch.gpu_kernels(torch.device("cuda", 0)) is None, "no Triton"
     resize_torch.gpu_kernels.cache_clear()
+
+
+def test_a_kernel_is_proven_before_it_is_used(kernels, monkeypatch):
+    device = torch.device("cpu")
+    assert resize_torch.proven(kernels, device)
+    right = kernels.resize
+    monkeypatch.setattr(kernels, "resize", lambda *arguments: right(*arguments) + 1)
+    assert not resize_torch.proven(kernels, device)
+
+    def fails(*arguments):
+        raise RuntimeError("no such instruction")
+
+    monkeypatch.setattr(kernels, "resize", fails)
+    with pytest.warns(UserWarning, match="Triton does not run on cpu, and slower code does: no such instruction"):
+        assert not resize_torch.proven(kernels, device)
 
 
 # --- Compiled
