@@ -220,7 +220,7 @@ def test_a_graph_that_onnxruntime_cannot_load(tmp_path):
     model.graph.node[0].op_type = "NoSuchOperator"
     onnx.save(with_plan(model, PLAN), tmp_path / "model.onnx")
     with pytest.raises(ArtifactError, match=r"model.onnx: onnxruntime cannot load it .*INVALID_GRAPH"):
-        load(tmp_path / "model.onnx")
+        load(tmp_path / "model.onnx", "onnx")
 
 
 def test_a_graph_with_another_input(tmp_path):
@@ -229,7 +229,7 @@ def test_a_graph_with_another_input(tmp_path):
     )
     onnx.save(with_plan(model, PLAN), tmp_path / "model.onnx")
     with pytest.raises(ArtifactError, match="expected the one input 'images', got x"):
-        load(tmp_path / "model.onnx")
+        load(tmp_path / "model.onnx", "onnx")
 
 
 def test_a_script_that_torch_cannot_load(tmp_path):
@@ -237,7 +237,7 @@ def test_a_script_that_torch_cannot_load(tmp_path):
         file.writestr(f"model/extra/{artifact.PLAN_ENTRY}", PLAN.to_json())
     assert artifact.read(tmp_path / "model.pt") == (PLAN, False)
     with pytest.raises(ArtifactError, match=r"model.pt: torch cannot load it"):
-        load(tmp_path / "model.pt")
+        load(tmp_path / "model.pt", "torchscript")
 
 
 # --- Writing

@@ -264,7 +264,7 @@ def test_other_channels_need_the_convert_step(channels):
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "I;16", "F"])
 def test_other_modes_need_the_convert_step(mode):
-    refused(f"expected an RGB image, got mode {mode}: .*do_convert_rgb", Image.new(mode, (5, 6)), convert=False)
+    refused(f"expected an image of mode RGB, got {mode}: .*do_convert_rgb", Image.new(mode, (5, 6)), convert=False)
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])

@@ -132,6 +132,7 @@ def test_the_json_is_as_documented():
         "layout": "NCHW",
         "outputs": ["pixel_values"],
         "labels": ["cat", "dög"],
+        "channels": 3,
         "input_size": None,
         "steps": [
             {"op": "convert_rgb"},

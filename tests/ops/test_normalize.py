@@ -57,10 +57,15 @@ def test_reference_keeps_nothing_but_float32():
 @pytest.mark.parametrize(
     ("mean", "std", "message"),
     [
-        ((0.5, 0.5), (1.0, 1.0, 1.0), r"mean: expected three finite numbers, got \(0.5, 0.5\)"),
-        ((0.5,) * 3, (1.0,) * 4, "std: expected three finite numbers, got "),
-        ((0.5, math.nan, 0.5), (1.0,) * 3, "mean: expected three finite numbers, got .*nan"),
-        ((0.5,) * 3, (1.0, 1.0, math.inf), "std: expected three finite numbers, got .*inf"),
+        (
+            (0.5, 0.5),
+            (1.0, 1.0, 1.0),
+            r"mean: expected a finite number for each of 1, 3 or 4 channels, got \(0.5, 0.5\)",
+        ),
+        ((0.5,) * 3, (1.0,) * 2, "std: expected a finite number for each of 1, 3 or 4 channels, got "),
+        ((0.5,) * 3, (1.0,) * 4, "mean and std: expected as many of each, got 3 and 4"),
+        ((0.5, math.nan, 0.5), (1.0,) * 3, "mean: expected a finite number for each of 1, 3 or 4 channels, got .*nan"),
+        ((0.5,) * 3, (1.0, 1.0, math.inf), "std: expected a finite number for each of 1, 3 or 4 channels, got .*inf"),
         ((0.5,) * 3, (1.0, 0.0, 1.0), "std: expected numbers other than 0, got "),
         ((0.5,) * 3, (1.0, 1.0, 1e-60), "std: expected numbers other than 0, got .*1e-60"),  # 0 in float32
     ],
@@ -72,7 +77,7 @@ def test_wrong_numbers_are_refused(mean, std, message):
 
 @pytest.mark.parametrize("key", ["mean", "std"])
 def test_numbers_are_finite_in_float32(key):
-    with pytest.raises(ValueError, match=f"{key}: expected three finite numbers, got "):
+    with pytest.raises(ValueError, match=f"{key}: expected a finite number for each of 1, 3 or 4 channels, got "):
         Normalize(**{"mean": (0.0,) * 3, "std": (1.0,) * 3, key: (1.0, 1.0, 1e300)})
 
 
