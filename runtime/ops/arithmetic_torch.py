@@ -24,15 +24,27 @@ def rescale(image: Tensor, factor: float, offset: float, wide: bool) -> Tensor:
     return (result - offset).contiguous()
 
 
-# Custom ops, as torch.compile may fuse a product with a difference, and takes quotients otherwise on a GPU.
+def cast(image: Tensor, dtype: torch.dtype) -> Tensor:
+    """Any shape to ``dtype``, as a tensor of its own."""
+    return image.to(dtype, copy=True).contiguous()
+
+
+# Custom ops, as torch.compile may fuse a product with a difference, takes quotients otherwise on a GPU, and leaves out
+# a cast to float16 before a step in float32.
 normalize_op = torch.library.custom_op("export_preprocessor::normalize", normalize, mutates_args=())
 rescale_op = torch.library.custom_op("export_preprocessor::rescale", rescale, mutates_args=())
+cast_op = torch.library.custom_op("export_preprocessor::cast", cast, mutates_args=())
 
 
 @normalize_op.register_fake
 @rescale_op.register_fake
 def _(image: Tensor, *settings: object) -> Tensor:
     return image.new_empty(image.shape, dtype=torch.float32)
+
+
+@cast_op.register_fake
+def _(image: Tensor, dtype: torch.dtype) -> Tensor:
+    return image.new_empty(image.shape, dtype=dtype)
 
 
 class NormalizeModule(nn.Module):
@@ -88,6 +100,10 @@ class CastModule(nn.Module):
         self.dtype: torch.dtype = getattr(torch, step.dtype)
 
     def forward(self, image: Tensor) -> Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102  as in resize_torch
+            if torch.compiler.is_compiling():
+                compiled: Tensor = cast_op(image, self.dtype)
+                return compiled
         return image.to(self.dtype)
 
 
