@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import onnx
@@ -12,13 +12,15 @@ from onnx import helper
 from runtime import artifact
 from runtime.arrays.onnx import Formulas, Image, in_layout
 from runtime.errors import ArtifactError
-from runtime.lowering import Resample, lower
+from runtime.lowering import Branched, Kernel, Resample, lower
 from runtime.ops import (
     arithmetic_onnx,
     center_crop_onnx,
     flip_channels_onnx,
+    image_size_onnx,
     interpolate_onnx,
     pad_onnx,
+    pad_to_largest_onnx,
     resize_onnx,
     resize_opencv_onnx,
     table_onnx,
@@ -26,8 +28,10 @@ from runtime.ops import (
 from runtime.ops.arithmetic import Arithmetic
 from runtime.ops.center_crop import CenterCrop
 from runtime.ops.flip_channels import FlipChannels
+from runtime.ops.image_size import ImageSize
 from runtime.ops.interpolate import Interpolate
 from runtime.ops.pad import Pad
+from runtime.ops.pad_to_largest import PadToLargest
 from runtime.ops.resize_opencv import ResizeOpenCV
 from runtime.ops.table import Table
 from runtime.plan import Plan
@@ -44,7 +48,9 @@ LOWERINGS: dict[type, tuple[str, Callable[[Graph, Formulas, Any, Image], Image]]
     Table: ("normalize", table_onnx.lower),
     Arithmetic: ("arithmetic", arithmetic_onnx.lower),
     Pad: ("pad", pad_onnx.lower),
+    PadToLargest: ("pad", pad_to_largest_onnx.lower),
     FlipChannels: ("flip_channels", flip_channels_onnx.lower),
+    ImageSize: ("size", image_size_onnx.lower),
 }
 
 OPSET = 18
@@ -53,21 +59,21 @@ IR_VERSION = 8
 """The oldest that has local functions, so that old runtimes read the file."""
 
 
-def build(plan: Plan, opset: int = OPSET, prefix: str = "", output: str = "pixel_values") -> onnx.ModelProto:
+def build(plan: Plan, opset: int = OPSET, prefix: str = "", output: str = "") -> onnx.ModelProto:
     """The preprocessing graph: uint8 ``images`` ``[batch, height, width, channels]`` to the Plan's outputs.
 
     Args:
         plan: what to lower.
         opset: of the default domain, one of :data:`OPSETS`.
         prefix: of every name inside the graph, so that a model can be joined to it.
-        output: the name of the tensor that the Plan calls ``pixel_values``.
+        output: the name of the image among the outputs: the Plan's own by default.
 
     Raises:
         ArtifactError: an opset that is not supported.
     """
     if opset not in OPSETS:
         raise ArtifactError(f"opset: expected {OPSETS[0]} to {OPSETS[-1]}, got {opset}")
-    g = Graph(prefix)
+    g, output = Graph(prefix), output or plan.output
     channels_last = plan.layout == "NHWC"
     height: Any
     width: Any
@@ -77,19 +83,32 @@ def build(plan: Plan, opset: int = OPSET, prefix: str = "", output: str = "pixel
     if plan.input_size is None:
         with g.scope("images"):
             height, width = (g.size(images, axis) for axis in ((1, 2) if channels_last else (2, 3)))
-    image, formulas, kernels = Image(images, height, width, plan.layout, n), Formulas(g), lower(plan.steps, n)
+    image = _lower(g, Formulas(g), lower(plan.steps, n), Image(images, height, width, plan.layout, n))
+    for name, value, sizes in (_output(output, image), *image.outputs):
+        sides = [f"{'output' if name == output else name}_{side}" for side in ("height", "width")]
+        unknown = iter(sides[-len(sizes) :])
+        g.output(value, name, ["batch", *(size if isinstance(size, int) else next(unknown) for size in sizes)])
+    return g.build(opset, IR_VERSION, "preprocessing")
+
+
+def _lower(g: Graph, formulas: Formulas, kernels: Sequence[Kernel], image: Image) -> Image:
+    """Adds ``kernels`` to the graph; the pixels come out channels first, in their own dtype."""
     for kernel in kernels:
+        if isinstance(kernel, Branched):
+            with g.scope(kernel.name):
+                branch = _lower(g, formulas, kernel.kernels, image._replace(outputs=()))
+            image = image._replace(outputs=(*image.outputs, _output(kernel.name, branch), *branch.outputs))
+            continue
         name, lowering = LOWERINGS[type(kernel)]
         with g.scope(name):
             if not isinstance(kernel, Resample):  # which takes either
                 image = in_layout(g, image, "NCHW")
             image = lowering(g, formulas, kernel, image)
-    pixels = in_layout(g, image, "NCHW").pixels
-    if not any(isinstance(kernel, Table) for kernel in kernels):
-        pixels = g.cast(pixels, "uint8")
-    sizes = (("output_height", image.height), ("output_width", image.width))
-    g.output(pixels, output, ["batch", n, *(size if isinstance(size, int) else name for name, size in sizes)])
-    return g.build(opset, IR_VERSION, "preprocessing")
+    return in_layout(g, image, "NCHW")
+
+
+def _output(name: str, image: Image) -> tuple[str, Any, tuple[Any, ...]]:
+    return name, image.pixels, (image.channels, image.height, image.width)
 
 
 def to_onnx(plan: Plan, path: str | os.PathLike[str], model: Any = None, *, opset: int | None = None) -> None:

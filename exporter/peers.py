@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models.config import to_steps
-from models.families import FAMILIES, Family
+from models.families import FAMILIES
+from models.family import Family
 from models.pipeline import _scaled
 from runtime.errors import UnsupportedConfig
 from runtime.ops import Cast, CenterCrop, ConvertRGB, FlipChannels, Normalize, Pad, Rescale, Resize, Step
@@ -146,9 +147,7 @@ def _torchvision_step(step: Step, torch: Any, functional: Any) -> Callable[[Any]
         case Normalize():
             return lambda x: functional.normalize(x.to(torch.float32), list(step.mean), list(step.std))
         case Pad():
-            return lambda x: functional.pad(
-                x, [0, 0, step.width - x.shape[-1], step.height - x.shape[-2]], fill=step.value
-            )
+            return lambda x: _pad(functional, step, x)
         case Cast():
             return lambda x: x.to(getattr(torch, step.dtype))
         case FlipChannels():
@@ -165,6 +164,14 @@ ONNX_MODES: dict[str, dict[str, Any]] = {
     "bicubic": {"mode": "cubic", "cubic_coeff_a": -0.5},
 }
 """Pillow's filters as attributes of ONNX's Resize."""
+
+
+def _pad(functional: Any, step: Pad, image: Any) -> Any:
+    """The same padding by torchvision, which has one value for all channels."""
+    if len(set(step.value)) > 1:
+        raise LeftOut("torchvision pads with one value for all channels")
+    (top, bottom), (left, right) = step.padding(*image.shape[-2:])
+    return functional.pad(image, [left, top, right, bottom], fill=step.value[0], padding_mode=step.mode)
 
 
 def _onnx_resize(plan: Plan, height: int, width: int) -> Run:
@@ -300,7 +307,7 @@ def _configs(family: Family, steps: tuple[Step, ...], reference: str) -> Iterato
             case Rescale():
                 config |= {"do_rescale": True, "rescale_factor": step.factor}
             case Pad():
-                config |= {"do_pad": True, "pad_size": {"height": step.height, "width": step.width}}
+                config |= {"do_pad": True, "pad_size": step.size.to_json()}
     if "crop_pct" in family.own_keys:
         config |= _convnext(steps)
     if "rescale_offset" in family.own_keys:

@@ -50,7 +50,7 @@ def sizes(plan: Plan) -> tuple[tuple[int, int], ...]:
             numbers = list(step.size.to_json().values())
             height, width = numbers[0], numbers[-1]
         elif isinstance(step, (CenterCrop, Pad)):
-            height, width = step.height, step.width
+            height, width = step.fixed_size or (height, width)
     around = ((height, width), (height + 1, max(width - 1, 1)), (max(height - 1, 1), width + 1))
     others = ((480, 640), (640, 480), (300, 200), (97, 131), (31, 33), (1, 1), (2, 5), (40, 800), (800, 40))
     return tuple(dict.fromkeys((*others, *around, (1080, 1920), (3000, 4000))))
@@ -164,7 +164,7 @@ def _fused_reference(path: Path, plan: Plan) -> Callable[[Array], dict[str, Any]
     preprocess = _graph(plan, reference) if plan.bound else reference
 
     def run(batch: Array) -> dict[str, Any]:
-        values = session.run(names, {image.name: preprocess(batch)["pixel_values"]})
+        values = session.run(names, {image.name: preprocess(batch)[plan.output]})
         return dict(zip(names, values, strict=True))
 
     return run

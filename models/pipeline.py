@@ -76,7 +76,8 @@ def pad(reader: Reader, before: list[Step]) -> list[Step]:
     if not reader.flag("do_pad"):
         return []
     if reader.values.get("pad_size") is not None:
-        return [Pad(*reader.exact_size("pad_size"))]
+        height, width = reader.exact_size("pad_size")
+        return [Pad(Size(height=height, width=width))]
     if not any(isinstance(s, CenterCrop) or (isinstance(s, Resize) and s.size.is_static) for s in before):
         reader.problems.append(
             "do_pad: pads to the largest image of a batch, which no graph of one image can know; set pad_size, or"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .families import BICUBIC, BILINEAR, CLIP, HALF, IMAGENET, NEAREST
+from .family import BICUBIC, BILINEAR, CLIP, HALF, IMAGENET, NEAREST
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ Sizes are (height, width). File names below are of transformers 5.23.
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import List, Tuple
 
 
 def pick(condition: bool, yes: int, no: int) -> int:
@@ -21,17 +21,48 @@ def pick_float(condition: bool, yes: float, no: float) -> float:
     return yes if condition else no
 
 
-def output_size(height: int, width: int, rule: str, first: int, second: int) -> Tuple[int, int]:
-    """The size that ``rule`` gives; ``first`` and ``second`` are its numbers, in the order of the rule's name."""
-    if rule == "shortest_edge":
-        return shortest_edge(height, width, first)
-    if rule == "shortest_edge, longest_edge":
-        return shortest_longest_edge(height, width, first, second)
-    if rule == "max_height, max_width":
-        return max_height_width(height, width, first, second)
-    if rule == "rounded_longest_edge":
-        return rounded_longest_edge(height, width, first)
-    return first, second
+def output_size(height: int, width: int, rule: str, numbers: List[int]) -> Tuple[int, int]:
+    """The size that ``rule`` gives; ``numbers`` are its own, in the order of the rule's name.
+
+    A name that ends in ``floor_to`` or ``ceil_to`` rounds both sides of the rule before it to a multiple of the last
+    number; alone, it rounds the image's.
+    """
+    if rule.endswith("floor_to"):
+        height, width = base_size(height, width, rule[:-8], numbers)
+        return height // numbers[-1] * numbers[-1], width // numbers[-1] * numbers[-1]
+    if rule.endswith("ceil_to"):
+        height, width = base_size(height, width, rule[:-7], numbers)
+        return ceil_to(height, numbers[-1]), ceil_to(width, numbers[-1])
+    return base_size(height, width, rule, numbers)
+
+
+def base_size(height: int, width: int, rule: str, numbers: List[int]) -> Tuple[int, int]:
+    """:func:`output_size` before it rounds to a multiple."""
+    if rule.startswith("height, width"):
+        return numbers[0], numbers[1]
+    if rule.startswith("shortest_edge, longest_edge"):
+        return shortest_longest_edge(height, width, numbers[0], numbers[1])
+    if rule.startswith("shortest_edge"):
+        return shortest_edge(height, width, numbers[0])
+    if rule.startswith("max_height, max_width"):
+        return max_height_width(height, width, numbers[0], numbers[1])
+    if rule.startswith("rounded_longest_edge"):
+        return rounded_longest_edge(height, width, numbers[0])
+    if rule.startswith("fit_height, fit_width"):
+        return keep_ratio(height, width, max(height / numbers[0], width / numbers[1]))
+    if rule.startswith("cover_height, cover_width"):
+        return keep_ratio(height, width, min(height / numbers[0], width / numbers[1]))
+    if rule.startswith("min_height, min_width"):
+        return max(height, numbers[0]), max(width, numbers[1])
+    if rule.startswith("square"):
+        side = ceil_to(max(height, width), numbers[0])  # both sides, a multiple of its number
+        return side, side
+    return height, width
+
+
+def ceil_to(size: int, multiple: int) -> int:
+    """The next multiple, or ``size`` itself."""
+    return (size + (multiple - 1)) // multiple * multiple
 
 
 def shortest_edge(height: int, width: int, edge: int) -> Tuple[int, int]:
@@ -67,6 +98,11 @@ def rounded_longest_edge(height: int, width: int, edge: int) -> Tuple[int, int]:
     return int(round(height * scale)), int(round(width * scale))
 
 
+def keep_ratio(height: int, width: int, ratio: float) -> Tuple[int, int]:
+    """Both sides divided by ``ratio`` and rounded, halves to even (timm 1.0, data/transforms.py, ``ResizeKeepRatio``)."""
+    return int(round(height / ratio)), int(round(width / ratio))
+
+
 def vertical_first(height: int, width: int, new_height: int, new_width: int, order: str) -> bool:
     """Whether the vertical pass runs before the horizontal one.
 
@@ -90,13 +126,22 @@ def reduced(n_in: int, factor: int) -> int:
     return (n_in + (factor - 1)) // factor
 
 
+def pad_offset(size: int, padded: int, centered: bool) -> int:
+    """Rows or columns of padding before the image: of an odd number, the smaller half."""
+    return (padded - size) // 2 if centered else 0
+
+
 def crop_offset(size: int, crop: int, rule: str = "pil") -> int:
     """First row or column of a center crop; negative where the image is smaller and gets padded.
 
     ``rule`` says where the odd row of padding goes. ``pil``: before (image_transforms.py:495-529 crops from
     ``(size - crop) // 2`` and pads ``ceil((crop - size) / 2)``, the same number with its sign turned);
-    ``torchvision``: after (image_processing_backends.py:383-397).
+    ``torchvision``: after (image_processing_backends.py:383-397); ``half_even``: after, too, but crops from
+    ``round((size - crop) / 2)``, halves to even (torchvision, transforms/functional.py:583-597).
     """
-    if rule == "torchvision":
-        return pick(size < crop, (crop - size) // 2 * -1, (size - crop) // 2)
-    return (size - crop) // 2
+    if rule == "pil":
+        return (size - crop) // 2
+    start = (size - crop) // 2
+    if rule == "half_even":
+        start = (size - crop + 1) // 4 + (size - crop + 2) // 4
+    return pick(size < crop, (crop - size) // 2 * -1, start)

@@ -10,13 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .ops import (
+    Branch,
     Cast,
     CenterCrop,
     ConvertRGB,
     FlipChannels,
+    ImageSize,
     Interpolate,
     Normalize,
     Pad,
+    PadToLargest,
     Resize,
     ResizeOpenCV,
     Step,
@@ -37,22 +40,56 @@ class Resample:
     crop: CenterCrop | None
     alpha: bool = False
 
+    @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        """(height, width) of the result where that is the same for all images."""
+        return self.crop.fixed_size if self.crop else self.resize.size.fixed
 
-Kernel = Resample | ResizeOpenCV | Interpolate | CenterCrop | Table | Arithmetic | Pad | FlipChannels
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the result; ``InputError`` for an image that it cannot take."""
+        size = self.resize.output_size(height, width)
+        return self.crop.fixed_size if self.crop else size
 
 
-def lower(steps: Sequence[Step], channels: int = 3) -> tuple[Kernel, ...]:
-    """The kernels that run ``steps`` on images of ``channels``.
+@dataclass(frozen=True)
+class Branched:
+    """A second result, called ``name``, from the image so far."""
+
+    name: str
+    kernels: tuple[Kernel, ...]
+
+
+Kernel = (
+    Resample
+    | ResizeOpenCV
+    | Interpolate
+    | CenterCrop
+    | Table
+    | Arithmetic
+    | Pad
+    | FlipChannels
+    | ImageSize
+    | PadToLargest
+    | Branched
+)
+"""Those that change the image's size have ``output_size`` and ``fixed_size``, as :class:`Resample` has."""
+
+
+def lower(steps: Sequence[Step], channels: int = 3, dtype: str = "uint8") -> tuple[Kernel, ...]:
+    """The kernels that run ``steps`` on images of ``channels`` and ``dtype``.
 
     Raises:
         ValueError: for an order of steps that no kernel runs, such as a resize of floats.
     """
+    start = dtype
     kernels: list[Kernel] = []
     for step in steps:
         if isinstance(step, Normalize) and len(step.mean) != channels:
             raise ValueError(f"'{step}' is for {len(step.mean)} channels, and the Plan is for {channels}")
         last = kernels[-1] if kernels else None
-        dtype = output_dtype(kernels)
+        dtype = output_dtype(kernels, start)
+        if isinstance(last, PadToLargest):
+            raise ValueError("pad_to_largest must be the last step")
         if isinstance(step, ConvertRGB):
             if kernels:
                 raise ValueError("convert_rgb must be the first step")
@@ -71,39 +108,49 @@ def lower(steps: Sequence[Step], channels: int = 3) -> tuple[Kernel, ...]:
             raise ValueError(f"'{step}' works on uint8, but follows steps that give floats")
         elif isinstance(step, Interpolate) and dtype != "float32":
             raise ValueError(f"'{step}' works on float32, as a rescale gives, but comes on {dtype}")
-        elif isinstance(step, Pad) and dtype == "uint8" and not 0 <= step.value <= 255:
-            raise ValueError(f"value: expected 0 to 255, for '{step}' works on uint8, got {step.value}")
+        elif isinstance(step, Pad):
+            if dtype == "uint8" and not all(0 <= value <= 255 for value in step.values(channels)):
+                raise ValueError(f"value: expected 0 to 255, for '{step}' works on uint8, got {step.value}")
+            kernels.append(step)
         elif isinstance(step, Resize):
             kernels.append(Resample(step, None, channels == 4 and step.premultiplies))
         elif isinstance(step, CenterCrop) and isinstance(last, Resample) and last.crop is None:
             kernels[-1] = replace(last, crop=step)
+        elif isinstance(step, Branch):
+            kernels.append(Branched(step.name, lower(step.steps, channels, dtype)))
         else:
             kernels.append(step)
     return tuple(kernels)
 
 
-def output_dtype(kernels: Sequence[Kernel]) -> str:
-    """The dtype of the output's values: ``uint8``, ``float32`` or ``float16``."""
+def output_dtype(kernels: Sequence[Kernel], start: str = "uint8") -> str:
+    """The dtype of the output's values: ``uint8``, ``float32`` or ``float16``; ``start`` is the image's."""
     steps = [step for kernel in kernels if isinstance(kernel, (Table, Arithmetic)) for step in kernel.steps]
     if not steps:
-        return "uint8"
+        return start
     return steps[-1].dtype if isinstance(steps[-1], Cast) else "float32"
+
+
+def output_names(steps: Sequence[Step]) -> tuple[str, ...]:
+    """Names of the outputs besides the image itself."""
+    names: list[str] = []
+    for step in steps:
+        if isinstance(step, (Branch, ImageSize)):
+            names.append(step.name)
+        if isinstance(step, Branch):
+            names += output_names(step.steps)
+        if isinstance(step, (Pad, PadToLargest)) and step.mask:
+            names.append(step.mask)
+    return tuple(names)
 
 
 def check_size(kernels: Sequence[Kernel], height: int, width: int) -> tuple[int, int]:
     """The output's (height, width); ``InputError`` where a kernel cannot take the image's size."""
     for kernel in kernels:
-        if isinstance(kernel, Resample):
-            height, width = kernel.resize.output_size(height, width)
-            if kernel.crop is not None:
-                height, width = kernel.crop.height, kernel.crop.width
-        elif isinstance(kernel, (ResizeOpenCV, Interpolate)):
-            height, width = kernel.size.output_size(height, width)
-        elif isinstance(kernel, CenterCrop):
-            height, width = kernel.height, kernel.width
-        elif isinstance(kernel, Pad):
-            kernel.check(height, width)
-            height, width = kernel.height, kernel.width
+        if isinstance(kernel, Branched):
+            check_size(kernel.kernels, height, width)
+        elif (output_size := getattr(kernel, "output_size", None)) is not None:
+            height, width = output_size(height, width)
     return height, width
 
 
@@ -112,16 +159,9 @@ def static_size(
 ) -> tuple[int | None, int | None]:
     """The output's (height, width) where all images get the same, for images of a known size or of any."""
     for kernel in kernels:
-        if isinstance(kernel, Resample) and kernel.crop is not None:
-            height, width = kernel.crop.height, kernel.crop.width
-        elif isinstance(kernel, (Resample, ResizeOpenCV, Interpolate)):
-            size = kernel.resize.size if isinstance(kernel, Resample) else kernel.size
-            if size.is_static:
-                height, width = size.height, size.width
-            elif height is not None and width is not None:
-                height, width = size.output_size(height, width)
+        if (output_size := getattr(kernel, "output_size", None)) is not None:
+            if height is not None and width is not None:
+                height, width = output_size(height, width)
             else:
-                height, width = None, None
-        elif isinstance(kernel, (CenterCrop, Pad)):
-            height, width = kernel.height, kernel.width
+                height, width = getattr(kernel, "fixed_size", None) or (None, None)
     return height, width

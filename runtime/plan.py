@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .errors import ArtifactError, InputError
-from .lowering import Kernel, check_size, lower
-from .ops import STEPS, Interpolate, Step
+from .frozen import FrozenJson
+from .lowering import Kernel, check_size, lower, output_names
+from .ops import STEPS, Branch, Interpolate, Step
 from .ops.size import Size
 
-FORMAT = 1
+FORMAT = 2
 """The number in a Plan's JSON; raised when a reader of the old form would misread the new one."""
 
 REFERENCES = ("pillow13", "pillow12.2", "pillow12.1", "torchvision")
+
+NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
+"""Of an output."""
 
 _NAMES = {step: name for name, step in STEPS.items()}
 
@@ -30,10 +35,12 @@ class Plan:
         family: transformers' name of the processor, such as ``CLIP``.
         source: where the config came from, for people.
         layout: of the artifact's input, ``NHWC`` or ``NCHW``.
-        outputs: names of the output tensors.
+        output: the name of the image in the outputs.
         labels: a classifier's class names by index; empty where unknown.
         channels: of the images: 3 for RGB, 1 for grayscale (PIL's mode ``L``), 4 for ``RGBA``.
         input_size: (height, width) of every image where the artifact is made for one size, which makes it faster.
+        config: what the steps were made of, as a ``preprocessor_config.json`` says it; no backend reads it. Empty where
+            the source was not one of transformers'.
     """
 
     steps: tuple[Step, ...]
@@ -41,20 +48,22 @@ class Plan:
     family: str = ""
     source: str = ""
     layout: str = "NHWC"
-    outputs: tuple[str, ...] = ("pixel_values",)
+    output: str = "pixel_values"
     labels: tuple[str, ...] = field(default=(), repr=False)
     channels: int = 3
     input_size: tuple[int, int] | None = None
+    config: Mapping[str, Any] = field(default=FrozenJson({}), repr=False)
 
     def __post_init__(self) -> None:
         if self.reference not in REFERENCES:
             raise ValueError(f"reference: expected one of {', '.join(REFERENCES)}, got {self.reference!r}")
         if self.layout not in ("NHWC", "NCHW"):
             raise ValueError(f"layout: expected NHWC or NCHW, got {self.layout!r}")
-        if self.outputs != ("pixel_values",):
-            raise ValueError(f"outputs: expected pixel_values, got {self.outputs!r}")
+        if len(set(self.outputs)) < len(self.outputs) or not all(NAME.fullmatch(name) for name in self.outputs):
+            raise ValueError(f"outputs: expected different names, of letters and _, got {', '.join(self.outputs)}")
         if type(self.channels) is not int or self.channels not in (1, 3, 4):
             raise ValueError(f"channels: expected 1, 3 or 4, got {self.channels!r}")
+        object.__setattr__(self, "config", FrozenJson(self.config))
         kernels = lower(self.steps, self.channels)
         if self.input_size is not None:
             self._check_input_size(kernels)
@@ -72,15 +81,21 @@ class Plan:
         return "\n".join(f"{i}. {step}" for i, step in enumerate(self.steps, 1))
 
     @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the output tensors, the image's first."""
+        return (self.output, *output_names(self.steps))
+
+    @property
     def bound(self) -> float:
         """How far backends may differ, times the largest absolute value: 0 where all give the same bits."""
-        return max((step.bound for step in self.steps if isinstance(step, Interpolate)), default=0.0)
+        return max((step.bound for step in _all_steps(self.steps) if isinstance(step, Interpolate)), default=0.0)
 
     def to_json(self) -> str:
         """The Plan as JSON with its format number; :meth:`from_json` gives an equal Plan back."""
-        steps = [{"op": _NAMES[type(step)], **_plain(step)} for step in self.steps]
-        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "steps"}
-        return json.dumps({"format": FORMAT, **rest, "steps": steps}, ensure_ascii=False)
+        steps = [_plain(step) for step in self.steps]
+        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("steps", "config")}
+        config = dict(self.config)
+        return json.dumps({"format": FORMAT, **rest, "config": config, "steps": steps}, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
@@ -90,26 +105,42 @@ class Plan:
             version = data.pop("format")
             if type(version) is not int or version != FORMAT:
                 raise ArtifactError(f"the Plan has format {version!r}, this release reads {FORMAT}: update the package")
-            lists = {name: data.pop(name) for name in ("steps", "outputs", "labels")}
+            lists = {name: data.pop(name) for name in ("steps", "labels")}
             size = data.pop("input_size")
+            config = data.pop("config")
             numbers = {"channels": data.pop("channels"), "input_size": tuple(size) if isinstance(size, list) else size}
-            texts = {name: data.pop(name) for name in ("reference", "family", "source", "layout")}
+            texts = {name: data.pop(name) for name in ("reference", "family", "source", "layout", "output")}
             if data:
                 raise ValueError(f"unknown keys {', '.join(data)}")
             if not all(isinstance(value, list) for value in lists.values()):
-                raise ValueError("steps, outputs and labels: expected lists")
-            if not all(isinstance(value, str) for value in (*texts.values(), *lists["outputs"], *lists["labels"])):
+                raise ValueError("steps and labels: expected lists")
+            if not isinstance(config, dict):
+                raise ValueError("config: expected an object")
+            if not all(isinstance(value, str) for value in (*texts.values(), *lists["labels"])):
                 raise ValueError("expected strings")
             steps = tuple(_step(item) for item in lists["steps"])
-            return cls(steps, outputs=tuple(lists["outputs"]), labels=tuple(lists["labels"]), **numbers, **texts)
+            return cls(steps, labels=tuple(lists["labels"]), config=config, **numbers, **texts)
         except KeyError as error:
             raise ArtifactError(f"the Plan in the file cannot be read: it lacks {error}") from error
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ArtifactError(f"the Plan in the file cannot be read: {error}") from error
 
 
+def _all_steps(steps: Sequence[Step]) -> Iterator[Step]:
+    """The steps, and those of their branches."""
+    for step in steps:
+        yield step
+        if isinstance(step, Branch):
+            yield from _all_steps(step.steps)
+
+
 def _plain(step: Step) -> dict[str, Any]:
-    return {key: Size(**v).to_json() if key == "size" else v for key, v in asdict(step).items()}
+    """A step as JSON takes it."""
+    values = {f.name: getattr(step, f.name) for f in fields(step)}
+    if isinstance(step, Branch):
+        values["steps"] = [_plain(inner) for inner in step.steps]
+    sizes = {key: value.to_json() for key, value in values.items() if isinstance(value, Size)}
+    return {"op": _NAMES[type(step)], **values, **sizes}
 
 
 def _step(item: Mapping[str, Any]) -> Step:
@@ -131,6 +162,8 @@ def _field(path: str, kind: str, value: Any) -> Any:
     """One field's value from its JSON; ``kind`` is its annotation."""
     if kind == "Size" and isinstance(value, dict):
         return Size(**value)
+    if kind == "tuple[Step, ...]" and isinstance(value, list):
+        return tuple(_step(item) for item in value)
     if kind == "str" and isinstance(value, str):
         return value
     if kind == "bool" and isinstance(value, bool):
@@ -139,6 +172,6 @@ def _field(path: str, kind: str, value: Any) -> Any:
         return value
     if kind == "float" and type(value) in (int, float):
         return float(value)
-    if kind.startswith("tuple") and isinstance(value, list) and all(type(n) in (int, float) for n in value):
+    if kind == "tuple[float, ...]" and isinstance(value, list) and all(type(n) in (int, float) for n in value):
         return tuple(float(n) for n in value)
     raise ValueError(f"{path}: expected {kind}, got {value!r}")

@@ -221,6 +221,20 @@ def filter_value(x: xp.Array, filter: str) -> xp.Array:
     return xp.where(x < 3.0, sinc(x) * sinc(x / 3.0), 0.0)
 
 
+def mirrored(n_in: int, n_out: int, offset: int, edge: bool) -> xp.Array:
+    """The samples of an axis that is padded to ``n_out`` with its mirror image: float64 ``[n_out]``.
+
+    ``offset`` samples of padding come first. With ``edge`` the outermost sample is mirrored too (NumPy's
+    ``symmetric``), else not (``reflect``); longer padding mirrors the mirror image.
+    """
+    span = 2 * n_in - 1 if edge else 2 * n_in - 2
+    period = xp.maximum(xp.scalar(span + 1 if edge else span), xp.scalar(1))
+    position = xp.arange(n_out) - xp.scalar(offset)
+    position = position - xp.floor(position / period) * period
+    index: xp.Array = xp.where(position * 2 > xp.scalar(span), xp.scalar(span) - position, position)
+    return index
+
+
 def sinc(x: xp.Array) -> xp.Array:
     """``sin(pi x) / (pi x)``, 1 at 0."""
     pi_x = x * math.pi

@@ -116,12 +116,17 @@ def assert_equal(got, expected, what):
 
 
 def assert_everywhere(plan, images, expected=None):
-    """Every backend gives ``expected`` ``[N, C, h, w]``, or what the first one, ``pil``, gives."""
+    """Every backend gives ``expected``, and of the outputs that it leaves out, what the first one, ``pil``, gives.
+
+    ``expected`` is a dict of outputs, or the image ``[N, C, h, w]``.
+    """
     size = "x".join(map(str, images.shape[-3:-1]))
-    for name, outputs in run_everywhere(plan, images).items():
+    want = {} if expected is None else expected if isinstance(expected, dict) else {plan.output: expected}
+    for backend, outputs in run_everywhere(plan, images).items():
         assert tuple(outputs) == plan.outputs
-        expected = outputs["pixel_values"] if expected is None else expected
-        assert_equal(outputs["pixel_values"], expected, f"{name} at {size}")
+        assert set(want) <= set(outputs)
+        for name, output in outputs.items():
+            assert_equal(output, want.setdefault(name, output), f"{backend}, {name} at {size}")
 
 
 def sides(most=300):

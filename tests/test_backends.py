@@ -38,9 +38,9 @@ PIPELINES = {
         Resize(Size(max_height=100, max_width=90), "hamming", "pillow13"),
         FlipChannels(),
         Rescale(1 / 255),
-        Pad(100, 90, 0.5),
+        Pad(Size(height=100, width=90), (0.5,)),
     ),
-    "cropped": (CenterCrop(90, 120), FlipChannels(), Pad(100, 130, 7.0), CLIP, Cast("float16")),
+    "cropped": (CenterCrop(90, 120), FlipChannels(), Pad(Size(height=100, width=130), (7.0,)), CLIP, Cast("float16")),
     "resized later": (CenterCrop(90, 120), Resize(Size(shortest_edge=50), "box", "pillow13"), Rescale(1 / 255)),
 }
 SHAPES = [(117, 165), (165, 117), (100, 100), (31, 300), (640, 40)]

@@ -518,7 +518,7 @@ def test_a_plan_that_no_config_gives(plan, words):
 
 
 def test_a_peer_that_cannot_is_left_out_with_the_reason():
-    plan = make_plan(CenterCrop(8, 9), FlipChannels(), Pad(12, 10, 3.0))
+    plan = make_plan(CenterCrop(8, 9), FlipChannels(), Pad(Size(height=12, width=10), (3.0,)))
     shares, left_out = compared(plan, 37, 53)
     assert shares == {"torchvision v2": 0, "ONNX Resize": 0}
     reason = "no known family is named ''"
@@ -639,7 +639,7 @@ def test_bad_input_is_one_line(refused, files, arguments, words):
 
 
 def test_a_size_that_the_plan_refuses(refused):
-    exporter.to_onnx(make_plan(Pad(8, 8)), "pad.onnx")
+    exporter.to_onnx(make_plan(Pad(Size(height=8, width=8))), "pad.onnx")
     assert refused("pad.onnx", "--size", "8", "--size", "9x7") == "pad_size 8x8 is smaller than the image, 9x7"
 
 

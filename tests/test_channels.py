@@ -85,7 +85,7 @@ def test_all_steps(channels, layout, before):
     numbers = [0.5, 0.25, 0.125, 0.375]
     normalize = Normalize(tuple(numbers[:channels]), tuple(reversed(numbers[4 - channels :])))
     shortest = Resize(Size(shortest_edge=24), "lanczos", INSTALLED_ORDER)
-    steps = (shortest, CenterCrop(20, 28), Rescale(1 / 255), normalize, Pad(30, 30, 1.5))
+    steps = (shortest, CenterCrop(20, 28), Rescale(1 / 255), normalize, Pad(Size(height=30, width=30), (1.5,)))
     images = np.stack([picture(*before, channels, seed) for seed in range(2)])
     assert_everywhere(make_plan(*steps, channels=channels, layout=layout), images)
     assert_everywhere(make_plan(CenterCrop(20, 28), channels=channels), images)

@@ -348,7 +348,7 @@ def test_a_narrow_image_may_not_ask_for_gigabytes():
 
 def test_sizes_that_the_plan_cannot_take():
     with pytest.raises(InputError, match="pad_size 4x4 is smaller than the image, 6x5"):
-        Preprocessor(make_plan(Pad(4, 4)), "pil")(PIXELS)
+        Preprocessor(make_plan(Pad(Size(height=4, width=4))), "pil")(PIXELS)
     step = Resize(Size(max_height=4, max_width=4), "bilinear", "pillow13")
     with pytest.raises(InputError, match="expected at least 1 pixel a side"):
         Preprocessor(make_plan(step), "pil")(noise(2, 300))

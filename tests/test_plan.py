@@ -77,6 +77,7 @@ plans = st.builds(
     source=st.text(),
     layout=st.sampled_from(["NHWC", "NCHW"]),
     labels=st.lists(st.text()).map(tuple),
+    config=st.dictionaries(st.text(), st.none() | st.booleans() | st.lists(number) | st.dictionaries(st.text(), side)),
 )
 
 PLAN = make_plan(
@@ -90,7 +91,7 @@ PLAN = make_plan(
     Clamp(-1.5, 2.0),
     Cast("float16"),
     FlipChannels(),
-    Pad(30, 30, 1.5),
+    Pad(Size(height=30, width=30), (1.5,)),
     family="CLIP",
     source="somewhere",
     layout="NCHW",
@@ -134,6 +135,7 @@ def test_the_json_is_as_documented():
         "labels": ["cat", "dög"],
         "channels": 3,
         "input_size": None,
+        "config": {},
         "steps": [
             {"op": "convert_rgb"},
             {
@@ -166,7 +168,7 @@ def test_the_json_is_as_documented():
 
 def test_whole_numbers_become_floats_again():
     # Another writer of JSON may drop ".0".
-    data = json.loads(make_plan(Rescale(2.0, 1.0), Pad(5, 5, 3.0)).to_json())
+    data = json.loads(make_plan(Rescale(2.0, 1.0), Pad(Size(height=5, width=5), (3.0,))).to_json())
     data["steps"][0].update(factor=2, offset=1)
     data["steps"][1].update(value=3)
     plan = Plan.from_json(json.dumps(data))
@@ -259,7 +261,13 @@ WRONG = [None, True, 5, 5.5, "text", [], ["text"], [5], {}, {"text": 5}, [None],
 )
 @pytest.mark.parametrize("value", WRONG, ids=repr)
 def test_wrong_types(key, value):
-    if (key, value) in [("steps", []), ("labels", []), ("labels", ["text"]), ("input_size", None)]:
+    if (key, value) in [
+        ("steps", []),
+        ("labels", []),
+        ("labels", ["text"]),
+        ("input_size", None),
+        *(("config", v) for v in ({}, {"text": 5})),
+    ]:
         assert Plan.from_json(edited(**{key: value}))
     else:
         refused(edited(**{key: value}), "the Plan in the file cannot be read: ")
@@ -443,7 +451,7 @@ def test_plans_and_steps_are_frozen():
         ((RESIZE, RESIZE, CROP), (Resample(RESIZE, None), Resample(RESIZE, CROP))),
         ((RESIZE, FlipChannels(), CROP), (Resample(RESIZE, None), FlipChannels(), CROP)),
         ((Rescale(0.5), NORMALIZE), (Table((Rescale(0.5), NORMALIZE)),)),
-        ((Pad(9, 9), Rescale(0.5)), (Pad(9, 9), Table((Rescale(0.5),)))),
+        ((Pad(Size(height=9, width=9)), Rescale(0.5)), (Pad(Size(height=9, width=9)), Table((Rescale(0.5),)))),
         ((OPENCV, CROP), (OPENCV, CROP)),
         ((Rescale(0.5), FlipChannels(), NORMALIZE), (Table((Rescale(0.5),)), FlipChannels(), Arithmetic((NORMALIZE,)))),
         (
@@ -466,8 +474,8 @@ def test_kernels(steps, kernels):
         ((CROP, FlipChannels()), (5, 5)),
         ((ResizeOpenCV(Size(rounded_longest_edge=20)),), (15, 20)),
         ((Rescale(0.5), Interpolate(Size(shortest_edge=15), "bilinear", antialias=True)), (15, 20)),
-        ((CROP, Pad(6, 7)), (6, 7)),
-        ((Rescale(0.5), Pad(31, 41)), (31, 41)),
+        ((CROP, Pad(Size(height=6, width=7))), (6, 7)),
+        ((Rescale(0.5), Pad(Size(height=31, width=41))), (31, 41)),
     ],
 )
 def test_sizes_are_known_before_the_pixels(steps, size):
@@ -475,6 +483,6 @@ def test_sizes_are_known_before_the_pixels(steps, size):
 
 
 def test_sizes_are_checked_at_every_step():
-    too_small = Pad(6, 6), CROP, Pad(4, 9)
+    too_small = Pad(Size(height=6, width=6)), CROP, Pad(Size(height=4, width=9))
     with pytest.raises(InputError, match="pad_size 4x9 is smaller than the image, 5x5"):
         check_size(lower(too_small), 2, 3)

@@ -164,7 +164,7 @@ def test_the_reference_is_the_plans_and_not_the_installed_pillows(few_sizes, tmp
 @pytest.mark.parametrize("name", ["a.onnx", "a.pt"])
 def test_an_image_that_both_refuse_is_no_difference(few_sizes, tmp_path, name):
     """37x53 fits in, 90x41 does not."""
-    pad = plan(Pad(60, 60))
+    pad = plan(Pad(Size(height=60, width=60)))
     path = tmp_path / name
     (exporter.to_onnx if name == "a.onnx" else exporter.to_torchscript)(pad, path)
     rows = exporter.verify(path)
@@ -172,7 +172,7 @@ def test_an_image_that_both_refuse_is_no_difference(few_sizes, tmp_path, name):
 
 
 def test_an_image_that_one_refuses_is_a_difference(few_sizes, tmp_path):
-    exporter.to_onnx(plan(Pad(60, 60)), tmp_path / "a.onnx")
+    exporter.to_onnx(plan(Pad(Size(height=60, width=60))), tmp_path / "a.onnx")
     path = with_plan(tmp_path / "a.onnx", plan(CenterCrop(60, 60)), tmp_path / "b.onnx")
     assert any(row.image == "90x41" and row.differing == -1 for row in parity_error(path).rows)
 
@@ -244,7 +244,7 @@ def around(height, width):
         ((TARGET,), around(32, 48)),
         ((TARGET, CenterCrop(20, 24)), around(20, 24)),
         ((CenterCrop(30, 36),), around(30, 36)),
-        ((Pad(60, 66),), around(60, 66)),
+        ((Pad(Size(height=60, width=66)),), around(60, 66)),
         ((), around(224, 224)),
     ],
     ids=str,

@@ -9,13 +9,17 @@ from . import bind
 
 
 class Image(NamedTuple):
-    """An image on its way through the graph: ``pixels`` in ``layout``; sizes are integers or scalars."""
+    """An image on its way through the graph: ``pixels`` in ``layout``; sizes are integers or scalars.
+
+    ``outputs`` are the graph's outputs besides: name, value, and the sizes behind the batch's.
+    """
 
     pixels: Any
     height: Any
     width: Any
     layout: str = "NCHW"
     channels: int = 3
+    outputs: tuple[tuple[str, Any, tuple[Any, ...]], ...] = ()
 
 
 def in_layout(g: Any, image: Image, layout: str) -> Image:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import BackendUnavailable
-from ..ops import ConvertRGB
 from ..plan import Plan
+from ..reference import run_batch
 
 Array = np.ndarray[Any, Any]
 
@@ -21,12 +21,8 @@ class PilBackend:
         if importlib.util.find_spec("PIL") is None:
             raise BackendUnavailable("backend 'pil' needs Pillow: pip install pillow")
         self.output_names = plan.outputs
-        self._steps = [step for step in plan.steps if not isinstance(step, ConvertRGB)]
+        self._plan = plan
 
     def run(self, images: Array) -> dict[str, Array]:
-        return {"pixel_values": np.stack([self._one(image) for image in images])}
-
-    def _one(self, image: Array) -> Array:
-        for step in self._steps:
-            image = step.reference(image)
-        return np.ascontiguousarray(np.moveaxis(image, -1, 0))
+        """uint8 ``[N, H, W, C]`` to a batch of each output."""
+        return run_batch(self._plan.steps, images, self._plan.output)

@@ -55,6 +55,13 @@ class Interpolate:
         details += ["corners aligned"] if self.align_corners else []
         return f"interpolate to {self.size}, {', '.join(details)}, within {self.bound:g} of torch"
 
+    @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        return self.size.fixed
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        return self.size.output_size(height, width)
+
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """float32 ``[H, W, C]`` to float32 ``[h, w, C]``; sums are float64, rounded after each of the two passes."""
         height, width = self.size.output_size(*image.shape[:2])

@@ -20,7 +20,7 @@ def interpolate(
 ) -> Tensor:
     """float32 ``[N, C, H, W]`` to float32 ``[N, C, h, w]``, contiguous."""
     batch, channels = image.shape[0], image.shape[1]
-    height, width = geometry.output_size(image.shape[2], image.shape[3], rule, numbers[0], numbers[1])
+    height, width = geometry.output_size(image.shape[2], image.shape[3], rule, numbers)
     if height < 1 or width < 1:
         raise ValueError("the size rule leaves no pixel of this image")
     # One channel an image: of three, torch takes positions otherwise where it has one thread. And contiguous, as
@@ -55,10 +55,10 @@ class InterpolateModule(nn.Module):
 
     def __init__(self, step: Interpolate) -> None:
         super().__init__()
-        rule, first, second = step.size.rule
+        rule, numbers = step.size.rule
         self.settings: Tuple[str, List[int], str, bool, bool] = (
             rule,
-            [first, second],
+            numbers,
             step.filter,
             step.antialias,
             step.align_corners,

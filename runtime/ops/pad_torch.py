@@ -1,27 +1,59 @@
 """Pad in torch."""
 
+# mypy: disable-error-code="attr-defined"
+# torch.jit.is_scripting, as in resize_torch.
+from typing import Dict, List
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .. import arrays
+from .. import geometry as _geometry
+from .. import resample as _resample
+from ..arrays import torch as torch_arrays
 from .pad import Pad
+
+geometry = arrays.reload(_geometry, "torch")
+resample = arrays.reload(_resample, "torch", xp=torch_arrays)
 
 
 class PadModule(nn.Module):
-    """``[N, C, H, W]`` to ``[N, C, height, width]``."""
+    """``[N, C, H, W]`` to ``[N, C, h, w]``, and the mask ``[N, h, w]`` into the outputs."""
 
-    def __init__(self, step: Pad) -> None:
+    def __init__(self, step: Pad, channels: int) -> None:
         super().__init__()
-        self.height, self.width, self.value = step.height, step.width, float(step.value)
+        self.rule: str
+        self.numbers: List[int]
+        self.rule, self.numbers = step.size.rule
+        self.values: List[float] = list(step.values(channels) if len(set(step.value)) > 1 else step.value[:1])
+        self.centered, self.mode, self.mask = step.centered, step.mode, step.mask
 
-    def forward(self, image: Tensor) -> Tensor:
-        bottom, right = self.height - image.shape[2], self.width - image.shape[3]
+    def forward(self, image: Tensor, outputs: Dict[str, Tensor]) -> Tensor:
+        height, width = image.shape[2], image.shape[3]
+        new_height, new_width = geometry.output_size(height, width, self.rule, self.numbers)
+        checked = False
         if not torch.jit.is_scripting():  # noqa: SIM102  as in resize_torch
             if torch.compiler.is_compiling():
                 # torch.compile may know the sizes only when it runs, and then raises RuntimeError.
-                torch._check(bottom >= 0)
-                torch._check(right >= 0)
-                return F.pad(image, [0, right, 0, bottom], value=self.value)
-        if bottom < 0 or right < 0:
+                torch._check(new_height >= height)
+                torch._check(new_width >= width)
+                checked = True
+        if not checked and (new_height < height or new_width < width):
             raise ValueError("pad_size is smaller than the image")
-        return F.pad(image, [0, right, 0, bottom], value=self.value)
+        top = geometry.pad_offset(height, new_height, self.centered)
+        left = geometry.pad_offset(width, new_width, self.centered)
+        if self.mode != "constant":
+            rows = resample.mirrored(height, new_height, top, self.mode == "symmetric").to(image.device, torch.int64)
+            columns = resample.mirrored(width, new_width, left, self.mode == "symmetric").to(image.device, torch.int64)
+            return image.index_select(2, rows).index_select(3, columns)
+        margins = [left, new_width - width - left, top, new_height - height - top]
+        if self.mask:
+            ones = torch.ones([image.shape[0], height, width], dtype=torch.int64, device=image.device)
+            outputs[self.mask] = F.pad(ones, margins)
+        if len(self.values) == 1:
+            return F.pad(image, margins, value=self.values[0])
+        padded: List[Tensor] = []
+        for i, value in enumerate(self.values):
+            padded.append(F.pad(image[:, i], margins, value=value))
+        return torch.stack(padded, 1)

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from .. import geometry
-from ..errors import InputError
 from ..resample import PRECISION_BITS, SUPPORT, block_weights
 from .alpha import premultiplied, straight
 from .box_reduce import box_reduce
-from .size import MOST_PIXELS, Size
+from .size import Size
 
 FILTERS = {
     "nearest": 0,
@@ -109,18 +108,7 @@ class Resize:
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Raises ``InputError`` where the rule leaves no pixel, or asks for too many."""
-        new_height, new_width = geometry.output_size(height, width, *self.size.rule)
-        if new_height < 1 or new_width < 1:
-            raise InputError(
-                f"an image of {height}x{width} would be resized to {new_height}x{new_width} by the rule"
-                f" '{self.size}': expected at least 1 pixel a side"
-            )
-        if new_height * new_width > MOST_PIXELS:
-            raise InputError(
-                f"an image of {height}x{width} would be resized to {new_height}x{new_width} by the rule"
-                f" '{self.size}': expected at most {MOST_PIXELS} pixels"
-            )
-        return new_height, new_width
+        return self.size.output_size(height, width)
 
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """uint8 ``[H, W, C]`` to uint8 ``[h, w, C]``, with Pillow or in NumPy's integers; four channels are RGBA."""

@@ -82,7 +82,7 @@ def lower(g: Any, formulas: Formulas, kernel: Resample, image: Image) -> Image:
         resized = g.branch(condition, vertical_first, horizontal_first, name="pass_order")
     if kernel.alpha:
         resized = _unless(g, same, resized, 1, formulas.resample.straight)
-    return Image(resized, rows, columns, "NCHW", image.channels)
+    return image._replace(pixels=resized, height=rows, width=columns, layout="NCHW")
 
 
 def _unless(g: Any, same: Any, pixels: Any, axis: int, formula: Callable[[Any, Any], Any]) -> Any:

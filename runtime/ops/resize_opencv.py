@@ -20,6 +20,13 @@ class ResizeOpenCV:
     def __str__(self) -> str:
         return f"resize to {self.size}, bilinear as in OpenCV"
 
+    @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        return self.size.fixed
+
+    def output_size(self, height: int, width: int) -> tuple[int, int]:
+        return self.size.output_size(height, width)
+
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """uint8 ``[H, W, C]`` to uint8 ``[h, w, C]`` (image_processing_slanext.py:50)."""
         height, width = self.size.output_size(*image.shape[:2])

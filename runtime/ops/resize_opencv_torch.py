@@ -30,7 +30,7 @@ def blend_rows(image: Tensor, n_out: int) -> Tensor:
 
 def resize_opencv(image: Tensor, rule: str, numbers: List[int]) -> Tensor:
     """uint8 ``[N, C, H, W]`` to uint8 ``[N, C, h, w]``, contiguous."""
-    height, width = geometry.output_size(image.shape[2], image.shape[3], rule, numbers[0], numbers[1])
+    height, width = geometry.output_size(image.shape[2], image.shape[3], rule, numbers)
     if height < 1 or width < 1:
         raise ValueError("the size rule leaves no pixel of this image")
     rows = blend_rows(image.to(torch.int32), height)
@@ -52,8 +52,9 @@ class ResizeOpenCVModule(nn.Module):
 
     def __init__(self, step: ResizeOpenCV) -> None:
         super().__init__()
-        self.rule, first, second = step.size.rule
-        self.numbers: List[int] = [first, second]
+        self.rule: str
+        self.numbers: List[int]
+        self.rule, self.numbers = step.size.rule
 
     def forward(self, image: Tensor) -> Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102  as in resize_torch

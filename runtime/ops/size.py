@@ -21,13 +21,23 @@ FORMS = (
 )
 """The key sets of configs."""
 
-OTHER_FORMS = ({"rounded_longest_edge"},)
-"""Rules of single families, under names that no config has: see :mod:`runtime.geometry`."""
+OTHER_FORMS: tuple[set[str], ...] = (
+    {"rounded_longest_edge"},
+    {"fit_height", "fit_width"},
+    {"cover_height", "cover_width"},
+    {"min_height", "min_width"},
+    {"square"},
+    set(),
+)
+"""Rules under names that no config has: see :mod:`runtime.geometry`."""
+
+ROUNDING = ("floor_to", "ceil_to")
+"""Keys that round what the others give to a multiple; the image's own size where they stand alone."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """One of the key sets in :data:`FORMS` and :data:`OTHER_FORMS`, in pixels.
+    """One of the key sets in :data:`FORMS` and :data:`OTHER_FORMS`, in pixels, and perhaps one of :data:`ROUNDING`.
 
     Those of configs are transformers' (``SizeDict``, image_utils.py:1034).
     """
@@ -39,10 +49,20 @@ class Size:
     max_height: int | None = None
     max_width: int | None = None
     rounded_longest_edge: int | None = None
+    fit_height: int | None = None
+    fit_width: int | None = None
+    cover_height: int | None = None
+    cover_width: int | None = None
+    min_height: int | None = None
+    min_width: int | None = None
+    square: int | None = None
+    floor_to: int | None = None
+    ceil_to: int | None = None
 
     def __post_init__(self) -> None:
         given = self.to_json()
-        if set(given) not in (*FORMS, *OTHER_FORMS):
+        rounding = [key for key in given if key in ROUNDING]
+        if not given or len(rounding) > 1 or set(given) - set(rounding) not in (*FORMS, *OTHER_FORMS):
             forms = ", ".join("{" + ", ".join(sorted(form)) + "}" for form in FORMS)
             raise ValueError(f"expected one of the key sets {forms}, got {{{', '.join(given)}}}")
         for key, value in given.items():
@@ -63,11 +83,15 @@ class Size:
         return self.height is not None
 
     @property
-    def rule(self) -> tuple[str, int, int]:
-        """The arguments of :func:`runtime.geometry.output_size`: the rule's name and its one or two numbers."""
+    def fixed(self) -> tuple[int, int] | None:
+        """That size, (height, width)."""
+        return self.output_size(1, 1) if self.is_static else None
+
+    @property
+    def rule(self) -> tuple[str, list[int]]:
+        """The last arguments of :func:`runtime.geometry.output_size`: the rule's name and its numbers."""
         given = self.to_json()
-        numbers = [*given.values(), 0]
-        return ", ".join(given), numbers[0], numbers[1]
+        return ", ".join(given), list(given.values())
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """What an image of ``height`` x ``width`` is resized to.

@@ -14,6 +14,7 @@ from runtime.backends.torch import Preprocess
 from runtime.lowering import lower, output_dtype
 from runtime.ops import Cast, CenterCrop, Clamp, FlipChannels, Normalize, Pad, Rescale
 from runtime.ops.arithmetic import Arithmetic
+from runtime.ops.size import Size
 from runtime.ops.table import apply
 
 from ..helpers import assert_equal, assert_everywhere, backends, first, make_plan, noise
@@ -61,7 +62,14 @@ def test_compiled(steps):
 @pytest.mark.parametrize("cast", [(), (Cast("float16"),)])
 @pytest.mark.parametrize("shape", [(30, 40), (5, 7), (61, 3)])
 def test_crops_and_padding_of_floats(shape, cast):
-    steps = BEFORE, *cast, CenterCrop(21, 9, "torchvision"), Clamp(-1, 30), Pad(25, 10, 1.5), Rescale(0.1)
+    steps = (
+        BEFORE,
+        *cast,
+        CenterCrop(21, 9, "torchvision"),
+        Clamp(-1, 30),
+        Pad(Size(height=25, width=10), (1.5,)),
+        Rescale(0.1),
+    )
     image = noise(*shape)
     expected = image
     for step in steps:

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from runtime.ops import Cast, CenterCrop, Normalize, Pad, Rescale
+from runtime.ops.size import Size
 
 from ..helpers import assert_equal, assert_everywhere, first, make_plan, noise
 
@@ -38,7 +39,9 @@ def test_float16_is_padded_in_float16():
     image = noise(4, 5)
     expected = np.full((1, 3, 6, 7), 0.1, np.float16)
     expected[:, :, :4, :5] = first(Rescale(1 / 255).reference(image)).astype(np.float16)
-    assert_everywhere(make_plan(Rescale(1 / 255), Cast("float16"), Pad(6, 7, 0.1)), image, expected)
+    assert_everywhere(
+        make_plan(Rescale(1 / 255), Cast("float16"), Pad(Size(height=6, width=7), (0.1,))), image, expected
+    )
 
 
 def test_cast_behind_a_crop():

@@ -216,7 +216,7 @@ def test_one_rounding_more_or_less_passes_the_bound(filter, n_in, n_out, monkeyp
     [
         (NORMALIZE,),
         (Clamp(0.1, 0.9), NORMALIZE, Cast("float16")),
-        (FlipChannels(), Rescale(0.3, 0.7), Pad(70, 70, -1.5), NORMALIZE),
+        (FlipChannels(), Rescale(0.3, 0.7), Pad(Size(height=70, width=70), (-1.5,)), NORMALIZE),
         (CenterCrop(50, 80), Rescale(1.7, precision="float32")),
     ],
 )

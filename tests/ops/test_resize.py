@@ -213,7 +213,13 @@ def test_only_the_first_crop_is_fused():
 
 
 @pytest.mark.parametrize(
-    "before", [Resize(Size(height=31, width=41), "bilinear", "pillow13"), CenterCrop(31, 41), Pad(61, 71, 9)], ids=str
+    "before",
+    [
+        Resize(Size(height=31, width=41), "bilinear", "pillow13"),
+        CenterCrop(31, 41),
+        Pad(Size(height=61, width=71), (9,)),
+    ],
+    ids=str,
 )
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_resize_behind_another_step(before, order):

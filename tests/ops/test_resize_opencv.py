@@ -105,7 +105,7 @@ def test_the_familys_plan(shape):
     )
     image = noise(*shape)
     expected = processor(torch.tensor(image).permute(2, 0, 1), return_tensors="pt")["pixel_values"].numpy()
-    plan = resize_plan(64, Rescale(1 / 255, precision="float32"), Pad(64, 64))
+    plan = resize_plan(64, Rescale(1 / 255, precision="float32"), Pad(Size(height=64, width=64)))
     assert_everywhere(plan, image, expected)
     assert_everywhere(resize_plan(64, CenterCrop(20, 70), normalize), image)
 

@@ -209,7 +209,11 @@ PIPELINES = {
         CenterCrop(22, 40, "torchvision"),
         *NORMALIZE,
     ),
-    "padded": (Resize(Size(max_height=30, max_width=40), "hamming", "pillow12.2"), Pad(30, 40, 3), *NORMALIZE),
+    "padded": (
+        Resize(Size(max_height=30, max_width=40), "hamming", "pillow12.2"),
+        Pad(Size(height=30, width=40), (3,)),
+        *NORMALIZE,
+    ),
     "reduced": (Resize(Size(shortest_edge=10), "bicubic", "pillow13", reducing_gap=1.0), *NORMALIZE),
 }
 

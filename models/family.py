@@ -1,0 +1,68 @@
+"""A processor family as a row: what its class reads, and what the keys default to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runtime.ops import Step
+
+from . import pipeline
+from .reader import Reader
+
+Config = dict[str, Any]
+
+IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
+HALF = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
+CLIP = {
+    "image_mean": [0.48145466, 0.4578275, 0.40821073],
+    "image_std": [0.26862954, 0.26130258, 0.27577711],
+}
+NEAREST, LANCZOS, BILINEAR, BICUBIC = 0, 1, 2, 3
+
+SHARED_KEYS = (
+    "do_convert_rgb", "do_resize", "size", "default_to_square", "crop_size", "resample", "do_rescale",
+    "rescale_factor", "do_normalize", "image_mean", "image_std", "do_pad", "pad_size", "do_center_crop",
+)  # fmt: skip
+"""Keys that every class reads (processing_utils.py, ``ImagesKwargs``)."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """One image processor of transformers.
+
+    Attributes:
+        name: as in ``{name}ImageProcessor``.
+        model_types: of the models that use it, as ``config.json`` names them.
+        defaults: class attributes; a key that is absent is null.
+        own_keys: keys that it reads besides :data:`SHARED_KEYS`.
+        legacy: rewrites old keys of a file, as the class's constructor does.
+        steps: a config's steps, given the reference.
+        has_pil: whether transformers has a PIL class; without one, the reference is its torchvision class on the CPU.
+        shared_keys: none for what other libraries read.
+    """
+
+    name: str
+    model_types: tuple[str, ...]
+    defaults: Mapping[str, Any]
+    own_keys: tuple[str, ...] = ()
+    legacy: Callable[[Config], Config] = dict
+    steps: Callable[[Reader, str], list[Step]] = pipeline.standard
+    has_pil: bool = True
+    shared_keys: tuple[str, ...] = SHARED_KEYS
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return (*self.shared_keys, *self.own_keys)
+
+
+def defaults(size: Mapping[str, int], crop: int | None = None, /, **more: Any) -> Config:
+    """A class that resizes, rescales by 1/255 and normalizes, and crops where ``crop`` is given."""
+    cropping = {"do_center_crop": True, "crop_size": {"height": crop, "width": crop}} if crop else {}
+    steps = {"do_resize": True, "do_rescale": True, "do_normalize": True, "rescale_factor": 1 / 255}
+    return {"size": size, "default_to_square": True, "resample": BICUBIC, **steps, **cropping, **more}
+
+
+def square(edge: int) -> Mapping[str, int]:
+    return {"height": edge, "width": edge}
