@@ -12,6 +12,7 @@ from runtime import InputError
 from runtime.backends.torch import Preprocess
 from runtime.lowering import check_size, lower
 from runtime.ops import Cast, CenterCrop, FlipChannels, Normalize, Pad, Rescale, Resize
+from runtime.ops.pad import MODES
 from runtime.ops.resize import FILTERS, ORDERS
 from runtime.ops.resize_torch import resize_op
 from runtime.ops.size import FORMS, Size
@@ -69,6 +70,9 @@ def pipelines(draw):
     side = sides(80)
     numbers = st.tuples(*[st.floats(0.125, 8)] * 3)
     size = draw(st.sampled_from([sorted(form) for form in FORMS]))
+    fixed = st.builds(lambda height, width: Size(height=height, width=width), st.integers(60, 90), st.integers(60, 90))
+    grown = st.sampled_from([Size(ceil_to=8), Size(square=1), Size(square=16)])
+    targets = st.one_of(fixed, grown)
     spatial = st.one_of(
         st.builds(
             Resize,
@@ -78,16 +82,14 @@ def pipelines(draw):
         ),
         st.builds(CenterCrop, side, side),
         st.just(FlipChannels()),
-        st.builds(Pad, st.integers(60, 90), st.integers(60, 90), st.integers(0, 255).map(float)),
+        st.builds(Pad, targets, st.tuples(st.integers(0, 255).map(float)), st.booleans(), st.sampled_from(MODES)),
     )
     pointwise = st.one_of(
         st.builds(Rescale, st.floats(0.125, 0.875), st.floats(-1, 1)),
         st.builds(Normalize, numbers, numbers),
         st.builds(Cast, st.sampled_from(["float32", "float16"])),
     )
-    behind = st.one_of(
-        st.just(FlipChannels()), st.builds(Pad, st.integers(60, 90), st.integers(60, 90), st.floats(0, 200))
-    )
+    behind = st.one_of(st.just(FlipChannels()), st.builds(Pad, targets, st.tuples(st.floats(0, 200))))
     lists = [st.lists(spatial, max_size=3), st.lists(pointwise, max_size=3), st.lists(behind, max_size=2)]
     return tuple(step for part in lists for step in draw(part))
 

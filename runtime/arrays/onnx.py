@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .. import geometry, interpolation, resample
+from .. import geometry, interpolation, resample, taps
 from . import bind
 
 
@@ -30,8 +30,13 @@ def in_layout(g: Any, image: Image, layout: str) -> Image:
     return image._replace(pixels=g.node("Transpose", image.pixels, perm=order, name=layout), layout=layout)
 
 
+def zero_unless(g: Any, condition: Any, name: str) -> Any:
+    """The integer 0, to be added to a size; where ``condition`` holds, the graph fails at a node called ``name``."""
+    return g.node("Gather", g.constant([0], "int64"), g.cast(condition, "int64"), name=name)
+
+
 class Formulas:
-    """:mod:`runtime.geometry`, :mod:`runtime.resample` and :mod:`runtime.interpolation` over the values of one graph.
+    """The formulas of :mod:`runtime.geometry` and of the modules of weights, over the values of one graph.
 
     Sizes are Python integers or int64 scalars of the graph; arithmetic on integers alone happens now, not in the file.
     """
@@ -49,6 +54,7 @@ class Formulas:
         self.geometry = bind(geometry, **numbers)
         self.resample = bind(resample, geometry=self.geometry, **numbers)
         self.interpolation = bind(interpolation, filter_value=self.resample.filter_value, **numbers)
+        self.taps = bind(taps, point_position=self.interpolation.point_position, **numbers)
 
 
 def _pick(g: Any, condition: Any, yes: Any, no: Any, dtype: str) -> Any:
@@ -125,6 +131,10 @@ class Arrays:
 
     def running_total(self, x: Any) -> Any:
         return self.g.node("Gather", self.cumsum(x), self.g.constant([-1], "int64"), axis=2)
+
+    def running_total32(self, x: Any) -> Any:
+        sums = self.cumsum(self.g.cast(x, "float32"))
+        return self.g.cast(self.g.node("Gather", sums, self.g.constant([-1], "int64"), axis=-1), "float64")
 
     def first(self, x: Any) -> Any:
         return self.g.node("Gather", x, self.g.constant([0], "int64"), axis=1)

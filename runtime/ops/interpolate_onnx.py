@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arrays.onnx import Formulas, Image
+from ..arrays.onnx import Formulas, Image, zero_unless
 from .interpolate import Interpolate
 from .size import Size
 
@@ -34,9 +34,7 @@ def output_size(g: Any, formulas: Formulas, size: Size, image: Image) -> tuple[A
     height, width = formulas.geometry.output_size(image.height, image.width, *size.rule)
     if isinstance(height, int) and isinstance(width, int):
         return height, width
-    empty = g.cast(height * width < 1, "int64")
-    zero = g.node("Gather", g.constant([0], "int64"), empty, name="the_size_rule_leaves_no_pixel")
-    return height + zero, width
+    return height + zero_unless(g, height * width < 1, "the_size_rule_leaves_no_pixel"), width
 
 
 def _rows(g: Any, formulas: Formulas, step: Interpolate, pixels: Any, n_in: Any, n_out: Any, fused: Any) -> Any:

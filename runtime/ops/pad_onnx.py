@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arrays.onnx import Formulas, Image
+from ..arrays.onnx import Formulas, Image, zero_unless
 from .pad import Pad
 
 
@@ -16,6 +16,8 @@ def lower(g: Any, formulas: Formulas, step: Pad, image: Image) -> Image:
     if step.mode != "constant":
         pixels = image.pixels
         for axis, (size, new, offset) in enumerate(zip(sizes, padded, before, strict=True), 2):
+            if not isinstance(new < size, bool):
+                new = new + zero_unless(g, new < size, "pad_size_is_smaller_than_the_image")
             index = formulas.resample.mirrored(size, new, offset, step.mode == "symmetric")
             pixels = g.node("Gather", pixels, g.cast(index, "int64"), axis=axis)
         return image._replace(pixels=pixels, height=height, width=width)
