@@ -198,7 +198,8 @@ def measure(
             left_out.append("peers: the file holds a model, and they do not")
         before = _busy()
         for number, (height, width) in enumerate(sizes):
-            images = [photo(height, width, seed).convert(MODES[plan.channels]) for seed in range(batch)]
+            images: list[Any] = [photo(height, width, seed).convert(MODES[plan.channels]) for seed in range(batch)]
+            images = [[image, image] for image in images] if plan.group == "pair" else images
             others: list[Peer] = []
             if with_peers and not fused:
                 others, reasons = find(plan, height, width)
@@ -252,14 +253,15 @@ def _open(path: str | os.PathLike[str], names: Sequence[str]) -> tuple[dict[str,
 
 def _call(loaded: Preprocessor) -> Run:
     kind = "pt" if loaded.backend.startswith("torch") else "np"
-    return lambda images: loaded(images, kind)
+    return lambda images: loaded(images, return_tensors=kind)
 
 
 def _compare(expected: Any, got: Any) -> tuple[int, int, float | None]:
     """A :class:`Row`'s ``values``, ``differing`` and ``largest``."""
     if expected is None:
         return 0, 0, None
-    want, have = expected["pixel_values"], np.asarray(got["pixel_values"] if hasattr(got, "keys") else got)
+    name = next(iter(expected))  # the image
+    want, have = expected[name], np.asarray(got[name] if hasattr(got, "keys") else got)
     if (have.shape, have.dtype) != (want.shape, want.dtype):
         return want.size, want.size, None
     return want.size, int(np.count_nonzero(have != want)), float(np.abs(have.astype(np.float64) - want).max())

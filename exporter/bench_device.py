@@ -44,7 +44,7 @@ def measure(
     target = torch.empty_like(source)
     copy = _times(lambda: target.copy_(source), rounds, on_cuda)
     reference, module = Preprocess(plan).eval(), Preprocess(plan).eval().to(device)
-    ways: dict[str, Callable[[Any], Any]] = {"torch": lambda batch: module(batch)["pixel_values"]}
+    ways: dict[str, Callable[[Any], Any]] = {"torch": lambda batch: module(batch)[plan.output]}
     if with_peers:
         with contextlib.suppress(LeftOut, ImportError):  # named among those that are left out on the CPU
             peer = on_device(plan, device)
@@ -57,7 +57,7 @@ def measure(
             with torch.no_grad():
                 result = way(images)
                 times = _times(functools.partial(way, images), rounds, on_cuda)
-                equal = torch.equal(result.cpu(), reference(torch.from_numpy(pixels))["pixel_values"])
+                equal = torch.equal(result.cpu(), reference(torch.from_numpy(pixels))[plan.output])
             median, moved = statistics.median(times), images.nbytes + result.nbytes
             rows.append(
                 {

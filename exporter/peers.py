@@ -7,17 +7,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.config import to_steps
-from models.families import FAMILIES
-from models.family import Family
-from models.pipeline import _scaled
-from runtime.errors import UnsupportedConfig
 from runtime.ops import Cast, CenterCrop, ConvertRGB, FlipChannels, Normalize, Pad, Rescale, Resize, Step
 from runtime.ops.resize import FILTERS
 from runtime.plan import Plan
@@ -92,7 +87,7 @@ def _pillow(plan: Plan, height: int, width: int) -> Run:
 
 def _transformers_pil(plan: Plan, height: int, width: int) -> Run:
     processor, dtype = _processor(plan, "Pil", "pil"), _dtype(plan)
-    return lambda images: _cast(_pixels(processor(images, return_tensors="np")), dtype)
+    return lambda images: _cast(_pixels(plan, processor(images, return_tensors="np")), dtype)
 
 
 def _transformers_torchvision(plan: Plan, height: int, width: int) -> Run:
@@ -102,7 +97,7 @@ def _transformers_torchvision(plan: Plan, height: int, width: int) -> Run:
 def on_device(plan: Plan, device: str | None) -> Run:
     """transformers' torchvision class, which takes tensors too; on ``device``, or where its images are."""
     processor, dtype = _processor(plan, "", "torchvision"), _dtype(plan)
-    return lambda images: _cast(_pixels(processor(images, return_tensors="pt", device=device)), dtype)
+    return lambda images: _cast(_pixels(plan, processor(images, return_tensors="pt", device=device)), dtype)
 
 
 def _torchvision(plan: Plan, height: int, width: int) -> Run:
@@ -215,7 +210,7 @@ def _onnx_resize(plan: Plan, height: int, width: int) -> Run:
                 pass
             case _:
                 raise LeftOut(f"no operator does '{step}'")
-    g.output(image.pixels, "pixel_values", ["batch", 3, None, None])
+    g.output(image.pixels, plan.output, ["batch", 3, None, None])
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     model = g.build(OPSET, IR_VERSION, "plain_resize").SerializeToString()
@@ -253,8 +248,8 @@ def _cast(value: Any, dtype: str | None) -> Any:
     return value.to(getattr(importlib.import_module("torch"), dtype))
 
 
-def _pixels(outputs: Any) -> Any:
-    return outputs["pixel_values"] if hasattr(outputs, "keys") else outputs  # Idefics gives the bare tensor
+def _pixels(plan: Plan, outputs: Any) -> Any:
+    return outputs[plan.output] if hasattr(outputs, "keys") else outputs  # Idefics gives the bare tensor
 
 
 def _processor(plan: Plan, suffix: str, backend: str) -> Any:
@@ -270,86 +265,7 @@ def _processor(plan: Plan, suffix: str, backend: str) -> Any:
 
 
 def config_of(plan: Plan) -> dict[str, Any]:
-    """The keywords of transformers' class that mean ``plan``: read as a config, they give its steps again.
-
-    Raises:
-        LeftOut: an unknown family, or steps that no config of it gives.
-    """
-    family = FAMILIES.get(plan.family)
-    if family is None:
-        raise LeftOut(f"no known family is named {plan.family!r}")
-    steps = tuple(step for step in plan.steps if not isinstance(step, Cast))
-    for config in _configs(family, steps, plan.reference):
-        try:
-            if to_steps(family, config, {}, plan.reference, strict=True) == steps:
-                return config
-        except UnsupportedConfig:
-            continue
-    raise LeftOut(f"no config of {plan.family} gives these steps")
-
-
-def _configs(family: Family, steps: tuple[Step, ...], reference: str) -> Iterator[dict[str, Any]]:
-    """Candidates, likeliest first."""
-    config: dict[str, Any] = {
-        "do_convert_rgb": False, "do_resize": False, "do_center_crop": False, "do_rescale": False,
-        "do_normalize": False, "do_pad": False,
-    }  # fmt: skip
-    normalize = [step for step in steps if isinstance(step, Normalize)]
-    for step in steps:
-        match step:
-            case ConvertRGB():
-                config["do_convert_rgb"] = True
-            case Resize():
-                config |= {"do_resize": True, "size": step.size.to_json(), "resample": FILTERS[step.filter]}
-            case CenterCrop():
-                crop = {"height": step.height, "width": step.width}
-                config |= {"do_center_crop": True, "crop_size": crop}
-            case Rescale():
-                config |= {"do_rescale": True, "rescale_factor": step.factor}
-            case Pad():
-                config |= {"do_pad": True, "pad_size": step.size.to_json()}
-    if "crop_pct" in family.own_keys:
-        config |= _convnext(steps)
-    if "rescale_offset" in family.own_keys:
-        config["rescale_offset"] = any(isinstance(step, Rescale) and step.offset != 0 for step in steps)
-        top = bool(normalize) and steps[-1] is normalize[-1] and not any(normalize[-1].mean)
-        config["include_top"] = top
-        if top:  # a second division by the same std
-            config["image_std"] = list(normalize.pop().std)
-    if not normalize:
-        yield config
-        return
-    (first, *_) = normalize
-    config["do_normalize"] = True
-    if reference == "torchvision" and not config["do_rescale"]:
-        factor = float(family.defaults.get("rescale_factor", 1 / 255))
-        mean, std = ([_unscaled(value, factor) for value in triple] for triple in (first.mean, first.std))
-        yield {**config, "do_rescale": True, "rescale_factor": factor, "image_mean": mean, "image_std": std}
-    yield {**config, "image_mean": list(first.mean), "image_std": list(first.std)}
-
-
-def _unscaled(value: float, factor: float) -> float:
-    """A number that :func:`models.pipeline.rescale_normalize` scales to ``value``, the shortest; if any does."""
-    near = np.float32(value * factor)
-    rounded = [float(f"{near:.{digits}g}") for digits in range(1, 10)]
-    beside = [float(np.nextafter(near, np.float32(side))) for side in (-np.inf, np.inf)]
-    for candidate in (*rounded, *beside):
-        if _scaled((candidate,) * 3, 1 / factor)[0] == value:
-            return candidate
-    return float(near)
-
-
-def _convnext(steps: tuple[Step, ...]) -> dict[str, Any]:
-    """``size`` and ``crop_pct`` of the rule in :mod:`models.families`, where the steps can come from it."""
-    resize = next((step for step in steps if isinstance(step, Resize)), None)
-    crops = [step for step in steps if isinstance(step, CenterCrop)]
-    if resize is None:
-        return {}
-    if resize.size.height is not None:
-        return {"size": {"shortest_edge": resize.size.height}}
-    if not crops or resize.size.shortest_edge is None:
-        return {}
-    edge = crops[0].height
-    # The rule rounds edge / crop_pct down: half a pixel more keeps clear of float rounding.
-    fraction = edge / (resize.size.shortest_edge + 0.5)
-    return {"size": {"shortest_edge": edge}, "crop_pct": fraction, "do_center_crop": len(crops) > 1}
+    """The keywords of transformers' class that mean ``plan``."""
+    if not plan.config:
+        raise LeftOut("the Plan is not made of a config of transformers")
+    return {key: value for key, value in plan.config.items() if key != "image_processor_type"}
