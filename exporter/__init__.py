@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from runtime.plan import Plan
 
-__all__ = ["to_module", "to_onnx", "to_torchscript", "trace", "verify"]
+__all__ = ["save_config", "to_module", "to_onnx", "to_torchscript", "trace", "verify"]
 
 
 def _check_siblings() -> None:
@@ -32,6 +32,7 @@ def _check_siblings() -> None:
 _check_siblings()
 
 # After the check, which explains a hidden sibling.
+from .save import save_config  # noqa: E402
 from .trace import trace  # noqa: E402
 from .verify import verify  # noqa: E402
 

@@ -14,6 +14,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,13 +27,13 @@ from runtime.errors import ArtifactError, InputError, ParityError, PreprocessorE
 from runtime.plan import Plan
 from runtime.preprocessor import BACKENDS, load
 
-from . import bench, report
+from . import bench, coverage, report
 from .trace import make_plan
 
-COMMANDS = ("export", "verify", "inspect", "run", "bench", "presets")
+COMMANDS = ("export", "verify", "inspect", "run", "bench", "presets", "coverage")
 SOURCE_FLAGS: dict[str, Any] = {
     "reference": "pillow", "type": None, "size": None, "set": [], "strict": False, "layout": "NHWC", "dtype": "float32",
-    "revision": None, "offline": False, "input_size": None,
+    "revision": None, "subfolder": None, "offline": False, "input_size": None,
     "channels": 3,
 }  # fmt: skip
 """How to read a source, and the defaults."""
@@ -152,6 +153,9 @@ def build_parser() -> Parser:
 
     presets = command("presets", _presets, "list the bundled presets", "presets")
     presets.add_argument("--json", action="store_true", help="print the list as JSON")
+
+    covered = command("coverage", _coverage, "list the processors that are supported, and the others", "coverage")
+    covered.add_argument("--json", action="store_true", help="print the list as JSON")
     return parser
 
 
@@ -159,7 +163,9 @@ def _add_source(parser: argparse.ArgumentParser, text: str | None = None) -> Non
     """SOURCE and how to read it."""
     parser.add_argument(
         "source", metavar="SOURCE",
-        help=text or "a preset (see `presets`), a folder, a preprocessor_config.json, or a hub id",
+        help=text
+        or "a preset (see `presets`), a folder, a preprocessor_config.json, a hub id, or what a library knows by name:"
+        " timm:resnet50, torchvision:ResNet50_Weights.DEFAULT, open_clip:ViT-B-32/openai",
     )  # fmt: skip
     parser.add_argument(
         "--reference", default="pillow", choices=("pillow", "pillow13", "pillow12.2", "pillow12.1", "torchvision"),
@@ -167,7 +173,9 @@ def _add_source(parser: argparse.ArgumentParser, text: str | None = None) -> Non
         " and most public checkpoints were trained with pillow12.1, which stands for all before;"
         " torchvision is transformers' torchvision class on the CPU; pillow (default) is the installed Pillow",
     )  # fmt: skip
-    parser.add_argument("--type", help="the processor's name, where the config does not say: --type ViT")
+    parser.add_argument(
+        "--type", help="the processor's name, or the model's type, where the config does not say: --type ViT"
+    )
     parser.add_argument("--size", metavar="N|HxW", help="the config key `size`: --size 384, or --size 480x640")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE",
@@ -190,6 +198,7 @@ def _add_source(parser: argparse.ArgumentParser, text: str | None = None) -> Non
         help="of the images, where the processor does not convert to RGB: --channels 1 for grayscale, 4 for RGBA",
     )  # fmt: skip
     parser.add_argument("--revision", help="of a hub id: --revision main")
+    parser.add_argument("--subfolder", help="of a hub id, where its config is not at the top: --subfolder vision")
     parser.add_argument("--offline", action="store_true", help="take hub files from the local cache only")
 
 
@@ -204,7 +213,7 @@ def _trace(options: argparse.Namespace) -> Plan:
     overrides = dict(_override(item) for item in options.set)
     if options.size is not None:
         overrides["size"] = _size(options.size)
-    hub = {"revision": options.revision, "local_files_only": options.offline or None}
+    hub = {"revision": options.revision, "subfolder": options.subfolder, "local_files_only": options.offline or None}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UnreadKeyWarning)
         plan = make_plan(
@@ -345,7 +354,7 @@ def _run(options: argparse.Namespace) -> int:
     outputs = loaded(options.images)
     for name, value in outputs.items():
         print(f"{name}: {value.dtype} {list(value.shape)}")
-    if loaded.plan.labels:
+    if loaded.plan.labels and not loaded.plan.group:  # a row of the outputs is an image's
         for i, image in enumerate(options.images):
             report.top(image, {name: value[i] for name, value in outputs.items()}, loaded.plan.labels)
     if options.output is not None:
@@ -391,4 +400,12 @@ def _presets(options: argparse.Namespace) -> int:
         )
         return 0
     report.presets([(name, plan, PRESETS[name].checkpoint) for name, plan in plans.items()])
+    return 0
+
+
+def _coverage(options: argparse.Namespace) -> int:
+    if options.json:
+        print(json.dumps([asdict(row) for row in coverage.coverage()]))
+    else:
+        print(coverage.markdown())
     return 0

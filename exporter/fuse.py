@@ -11,6 +11,7 @@ from onnx import TensorProto, compose, helper, version_converter
 from runtime import artifact
 from runtime.errors import ArtifactError
 from runtime.lowering import lower, output_dtype, static_size
+from runtime.ops import ChannelsLast
 from runtime.plan import Plan
 
 from . import onnx as exporting
@@ -128,8 +129,12 @@ def _image_input(proto: onnx.ModelProto, plan: Plan, path: Path) -> onnx.ValueIn
     target: onnx.ValueInfoProto = inputs[0]
     tensor = target.type.tensor_type
     found = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
-    sizes = static_size(lower(plan.steps, plan.channels), *(plan.input_size or ()))
-    given = f"{_plan_dtype(plan)} [batch, {plan.channels}, {sizes[0] or 'height'}, {sizes[1] or 'width'}]"
+    kernels = lower(plan.steps, plan.channels)
+    height, width = static_size(kernels, *(plan.input_size or ()))
+    wanted: list[tuple[int | None, str]] = [(plan.channels, ""), (height, "height"), (width, "width")]
+    if kernels and isinstance(kernels[-1], ChannelsLast):
+        wanted = [*wanted[1:], wanted[0]]
+    given = f"{_plan_dtype(plan)} [batch, {', '.join(str(size or name) for size, name in wanted)}]"
     takes = (
         f"{TensorProto.DataType.Name(tensor.elem_type).lower()}"
         f" [{', '.join(str(d.dim_value) if d.HasField('dim_value') else d.dim_param or '?' for d in tensor.shape.dim)}]"
@@ -138,7 +143,7 @@ def _image_input(proto: onnx.ModelProto, plan: Plan, path: Path) -> onnx.ValueIn
     fits = (
         dtypes.get(tensor.elem_type) == _plan_dtype(plan)
         and len(found) == 4
-        and all(f is None or w is None or f == w for f, w in zip(found[1:], (plan.channels, *sizes), strict=True))
+        and all(f is None or w is None or f == w for f, (w, _) in zip(found[1:], wanted, strict=True))
     )
     if not fits:
         raise ArtifactError(

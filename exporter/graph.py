@@ -70,6 +70,9 @@ class Value:
         # ONNX divides integers towards zero. The float64 quotient of integers below 2**53 floors to the exact one.
         return self.graph.cast(self.graph.node("Floor", self.graph.divide(self, other)), "int64")
 
+    def __pow__(self, other: float) -> Value:
+        return self.graph.node("Pow", self, self.graph.value(other, self.dtype))
+
     def __neg__(self) -> Value:
         return self.graph.node("Neg", self)
 
@@ -209,6 +212,22 @@ class Graph:
                 graphs[key] = helper.make_graph(self._nodes, self.unique("graph"), [], [out])
             self._nodes, dtype = outer, result.dtype
         return self.node("If", condition, dtype=dtype, name=name, **graphs)
+
+    def loop(self, times: Value, start: Value, body: Callable[[Value, Value], Value], name: str) -> Value:
+        """``start`` after ``times`` calls of ``body(i, state)``: a ``Loop`` node."""
+        outer, self._nodes = self._nodes, []
+        with self.scope(name):
+            scalar: list[int] = []
+            i, again = (Value(self, self.unique(key), dtype) for key, dtype in (("i", "int64"), ("again", "bool")))
+            state = Value(self, self.unique("state"), start.dtype)
+            on, result = self.node("Identity", again), body(i, state)
+            inputs, outputs = (
+                [helper.make_tensor_value_info(value.name, DTYPES[value.dtype], shape) for value, shape in values]
+                for values in (((i, scalar), (again, scalar), (state, None)), ((on, scalar), (result, None)))
+            )
+            graph = helper.make_graph(self._nodes, self.unique("graph"), inputs, outputs)
+        self._nodes = outer
+        return self.node("Loop", times, Value(self, "", "bool"), start, dtype=start.dtype, name=name, body=graph)
 
     def split(self, value: Value, parts: int, axis: int = 0) -> list[Value]:
         """``parts`` equal pieces along ``axis``, which they keep."""

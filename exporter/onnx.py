@@ -12,27 +12,45 @@ from onnx import helper
 from runtime import artifact
 from runtime.arrays.onnx import Formulas, Image, in_layout
 from runtime.errors import ArtifactError
-from runtime.lowering import Branched, Kernel, Resample, lower
+from runtime.lowering import Branched, Kernel, Resample, lower, one_by_one
 from runtime.ops import (
+    align_long_axis_onnx,
     arithmetic_onnx,
     center_crop_onnx,
+    channels_last_onnx,
+    crop_margin_onnx,
+    crop_share_onnx,
+    crop_to_ratio_onnx,
     flip_channels_onnx,
+    grayscale_onnx,
     image_size_onnx,
     interpolate_onnx,
     pad_onnx,
     pad_to_largest_onnx,
+    quantize_onnx,
+    resize_keras_onnx,
     resize_onnx,
     resize_opencv_onnx,
+    resize_smoothed_onnx,
     table_onnx,
 )
+from runtime.ops.align_long_axis import AlignLongAxis
 from runtime.ops.arithmetic import Arithmetic
 from runtime.ops.center_crop import CenterCrop
+from runtime.ops.channels_last import ChannelsLast
+from runtime.ops.crop_margin import CropMargin
+from runtime.ops.crop_share import CropShare
+from runtime.ops.crop_to_ratio import CropToRatio
 from runtime.ops.flip_channels import FlipChannels
+from runtime.ops.grayscale import Grayscale
 from runtime.ops.image_size import ImageSize
 from runtime.ops.interpolate import Interpolate
 from runtime.ops.pad import Pad
 from runtime.ops.pad_to_largest import PadToLargest
+from runtime.ops.quantize import Quantize
+from runtime.ops.resize_keras import ResizeKeras
 from runtime.ops.resize_opencv import ResizeOpenCV
+from runtime.ops.resize_smoothed import ResizeSmoothed
 from runtime.ops.table import Table
 from runtime.plan import Plan
 
@@ -41,15 +59,24 @@ from .graph import DOMAIN, Graph
 __all__ = ["DOMAIN", "IR_VERSION", "OPSET", "OPSETS", "build", "to_onnx"]
 
 LOWERINGS: dict[type, tuple[str, Callable[[Graph, Formulas, Any, Image], Image]]] = {
+    AlignLongAxis: ("align_long_axis", align_long_axis_onnx.lower),
     Resample: ("resize", resize_onnx.lower),
+    ResizeKeras: ("resize", resize_keras_onnx.lower),
     ResizeOpenCV: ("resize", resize_opencv_onnx.lower),
+    ResizeSmoothed: ("resize", resize_smoothed_onnx.lower),
     Interpolate: ("interpolate", interpolate_onnx.lower),
+    CropMargin: ("crop_margin", crop_margin_onnx.lower),
+    CropShare: ("center_crop", crop_share_onnx.lower),
+    CropToRatio: ("crop_to_ratio", crop_to_ratio_onnx.lower),
     CenterCrop: ("center_crop", center_crop_onnx.lower),
     Table: ("normalize", table_onnx.lower),
     Arithmetic: ("arithmetic", arithmetic_onnx.lower),
     Pad: ("pad", pad_onnx.lower),
     PadToLargest: ("pad", pad_to_largest_onnx.lower),
     FlipChannels: ("flip_channels", flip_channels_onnx.lower),
+    ChannelsLast: ("channels_last", channels_last_onnx.lower),
+    Grayscale: ("grayscale", grayscale_onnx.lower),
+    Quantize: ("quantize", quantize_onnx.lower),
     ImageSize: ("size", image_size_onnx.lower),
 }
 
@@ -78,16 +105,18 @@ def build(plan: Plan, opset: int = OPSET, prefix: str = "", output: str = "") ->
     height: Any
     width: Any
     height, width = plan.input_size or ("height", "width")
-    n = plan.channels
-    images = g.input("images", "uint8", ["batch", height, width, n] if channels_last else ["batch", n, height, width])
+    n, kernels = plan.channels, lower(plan.steps, plan.channels)
+    batch: Any = 1 if one_by_one(kernels) else "batch"
+    images = g.input("images", "uint8", [batch, height, width, n] if channels_last else [batch, n, height, width])
     if plan.input_size is None:
         with g.scope("images"):
             height, width = (g.size(images, axis) for axis in ((1, 2) if channels_last else (2, 3)))
-    image = _lower(g, Formulas(g), lower(plan.steps, n), Image(images, height, width, plan.layout, n))
+    image = _lower(g, Formulas(g), kernels, Image(images, height, width, plan.layout, n))
     for name, value, sizes in (_output(output, image), *image.outputs):
-        sides = [f"{'output' if name == output else name}_{side}" for side in ("height", "width")]
+        axes = ("height", "width") if len(sizes) > 1 else ("length",)
+        sides = [f"{'output' if name == output else name}_{axis}" for axis in axes]
         unknown = iter(sides[-len(sizes) :])
-        g.output(value, name, ["batch", *(size if isinstance(size, int) else next(unknown) for size in sizes)])
+        g.output(value, name, [batch, *(size if isinstance(size, int) else next(unknown) for size in sizes)])
     return g.build(opset, IR_VERSION, "preprocessing")
 
 
@@ -101,14 +130,14 @@ def _lower(g: Graph, formulas: Formulas, kernels: Sequence[Kernel], image: Image
             continue
         name, lowering = LOWERINGS[type(kernel)]
         with g.scope(name):
-            if not isinstance(kernel, Resample):  # which takes either
+            if not isinstance(kernel, (AlignLongAxis, Resample)):  # which take either
                 image = in_layout(g, image, "NCHW")
             image = lowering(g, formulas, kernel, image)
     return in_layout(g, image, "NCHW")
 
 
 def _output(name: str, image: Image) -> tuple[str, Any, tuple[Any, ...]]:
-    return name, image.pixels, (image.channels, image.height, image.width)
+    return name, image.pixels, image.shape or (image.channels, image.height, image.width)
 
 
 def to_onnx(plan: Plan, path: str | os.PathLike[str], model: Any = None, *, opset: int | None = None) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runtime.ops import Cast, CenterCrop, ConvertRGB, FlipChannels, Normalize, Pad, Rescale, Resize, Step
+from runtime.ops import Cast, CenterCrop, ConvertRGB, FlipChannels, InferLayout, Normalize, Pad, Rescale, Resize, Step
 from runtime.ops.resize import FILTERS
 from runtime.plan import Plan
 
@@ -147,7 +147,7 @@ def _torchvision_step(step: Step, torch: Any, functional: Any) -> Callable[[Any]
             return lambda x: x.to(getattr(torch, step.dtype))
         case FlipChannels():
             return lambda x: x.flip(-3)
-        case ConvertRGB():
+        case ConvertRGB() | InferLayout():
             return lambda x: x
         case _:
             raise LeftOut(f"no function of it does '{step}'")
@@ -206,7 +206,7 @@ def _onnx_resize(plan: Plan, height: int, width: int) -> Run:
                 image = GraphImage((g.cast(x, "float32") - mean) / std, image.height, image.width)
             case Cast():
                 image = GraphImage(g.cast(x, step.dtype), image.height, image.width)
-            case ConvertRGB():
+            case ConvertRGB() | InferLayout():
                 pass
             case _:
                 raise LeftOut(f"no operator does '{step}'")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from models.config import find_family, to_steps
+from models.config import find_family, output_name, resolved, to_steps
 from models.sources import find, labels
 from runtime.errors import UnsupportedConfig
-from runtime.ops import Cast
+from runtime.ops import Branch, Cast, PadToLargest, Quantize, Step
 from runtime.plan import REFERENCES, Plan
 
 HUB_OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "subfolder")
@@ -30,11 +31,14 @@ def trace(
     """Reads a processor's config and says what it does.
 
     Args:
-        source: a preset's name, a folder with a ``preprocessor_config.json``, such a file, or a hub id.
+        source: a preset's name, a folder with a ``preprocessor_config.json``, timm's ``config.json`` or an
+            ``open_clip_config.json``, such a file, a hub id, or what a library knows by name: ``timm:resnet50``,
+            ``torchvision:ResNet50_Weights.DEFAULT``, ``open_clip:ViT-B-32/openai``.
         reference: whose pixels to give: ``pillow13``, ``pillow12.2`` (12.2 and 12.3), ``pillow12.1`` (every older
             one), ``torchvision`` (transformers' torchvision class on the CPU), or ``pillow``: that of the installed
             Pillow, and ``torchvision`` where transformers has no PIL class. The Plan records which.
-        type: the processor's name, such as ``ViT``, where the config does not say or says it wrong.
+        type: the processor's name, such as ``ViT`` or ``ViTImageProcessor``, or the model's type, such as ``vit``,
+            where the config does not say or says it wrong.
         layout: of the artifact's input: ``NHWC`` or ``NCHW``.
         dtype: of ``pixel_values``: ``float32``, or ``float16`` rounded from it.
         strict: refuse keys that the reference class does not read, instead of warning.
@@ -65,23 +69,46 @@ def make_plan(
 ) -> Plan:
     """:func:`trace`, the config's keys and the hub's options apart: any name may stand among the keys."""
     found = find(os.fspath(source), **hub)
-    family = find_family(found.config, found.model_config, type)
+    if found.family is not None and type is not None:
+        raise UnsupportedConfig(f"type: {found.name} says itself what it is: leave it out")
+    family = found.family or find_family(found.config, found.model_config, type)
+    channels = family.channels or channels
     if reference == "pillow":
         reference = installed_pillow() if family.has_pil else "torchvision"
     if reference not in REFERENCES:
         raise UnsupportedConfig(f"reference: expected pillow, {', '.join(REFERENCES)}; got {reference!r}")
+    if reference == "torchvision" and not family.has_torchvision:
+        raise UnsupportedConfig(f"reference: transformers has no torchvision class for {family.name}: use pillow")
     if reference != "torchvision" and not family.has_pil:
         raise UnsupportedConfig(f"reference: transformers has no PIL class for {family.name}: use torchvision")
     steps = to_steps(family, found.config, overrides, reference, strict, channels)
     try:
         if dtype != "float32":
-            steps = (*steps, Cast(dtype))
-        names = labels(found.model_config)
+            steps = _cast(steps, dtype)
         return Plan(
-            steps, reference, family.name, found.name, layout, labels=names, channels=channels, input_size=input_size
+            steps,
+            reference,
+            family.name,
+            found.name,
+            layout,
+            output=output_name(family, found.config, overrides),
+            group=family.group,
+            labels=labels(found.model_config),
+            channels=channels,
+            input_size=input_size,
+            config={} if found.family is not None else resolved(family, found.config, overrides),
         )
     except ValueError as error:
         raise UnsupportedConfig(str(error)) from error
+
+
+def _cast(steps: tuple[Step, ...], dtype: str) -> tuple[Step, ...]:
+    """The same steps, with every image that comes out in ``dtype``; indices of colours stay what they are."""
+    steps = tuple(replace(s, steps=_cast(s.steps, dtype)) if isinstance(s, Branch) else s for s in steps)
+    if steps and isinstance(steps[-1], Quantize):
+        return steps
+    padding = steps[-1:] if steps and isinstance(steps[-1], PadToLargest) else ()  # the last step anyway
+    return (*steps[: len(steps) - len(padding)], Cast(dtype), *padding)
 
 
 def installed_pillow() -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from runtime import artifact
 from runtime.errors import ArtifactError, InputError, ParityError
 from runtime.image import to_arrays
-from runtime.ops import CenterCrop, ConvertRGB, Interpolate, Pad, Resize, ResizeOpenCV
+from runtime.ops import CenterCrop, ConvertRGB, Interpolate, Pad, Resize, ResizeKeras, ResizeOpenCV, ResizeSmoothed
 from runtime.plan import Plan
 from runtime.preprocessor import Preprocessor
 
@@ -46,7 +46,7 @@ def sizes(plan: Plan) -> tuple[tuple[int, int], ...]:
         return (plan.input_size,)
     height, width = 224, 224
     for step in plan.steps:
-        if isinstance(step, (Resize, ResizeOpenCV, Interpolate)):
+        if isinstance(step, (Resize, ResizeKeras, ResizeOpenCV, ResizeSmoothed, Interpolate)):
             numbers = list(step.size.to_json().values())
             height, width = numbers[0], numbers[-1]
         elif isinstance(step, (CenterCrop, Pad)):

@@ -27,6 +27,18 @@ SHARED_KEYS = (
 )  # fmt: skip
 """Keys that every class reads (processing_utils.py, ``ImagesKwargs``)."""
 
+LEGACY_KEYS = (
+    "do_resize", "size", "resample", "do_center_crop", "crop_size", "do_rescale", "rescale_factor", "do_normalize",
+    "image_mean", "image_std",
+)  # fmt: skip
+"""Keys of the classes that are older than transformers' backends (image_processing_video_llava.py, ``__init__``)."""
+
+
+def legacy_nulls(config: Config) -> Config:
+    """Their constructors take the default in place of these nulls; ``default_to_square`` they never read."""
+    nulls = {key for key in ("size", "crop_size", "image_mean", "image_std") if config.get(key) is None}
+    return {key: value for key, value in config.items() if key not in nulls | {"default_to_square"}}
+
 
 @dataclass(frozen=True)
 class Family:
@@ -37,9 +49,15 @@ class Family:
         model_types: of the models that use it, as ``config.json`` names them.
         defaults: class attributes; a key that is absent is null.
         own_keys: keys that it reads besides :data:`SHARED_KEYS`.
+        written: keys that it saves, but works out anew.
         legacy: rewrites old keys of a file, as the class's constructor does.
         steps: a config's steps, given the reference.
         has_pil: whether transformers has a PIL class; without one, the reference is its torchvision class on the CPU.
+        has_torchvision: whether it has a torchvision class; without one, it has a PIL class under the plain name.
+        output: the name of the image in the outputs, or a function of the config that gives it.
+        group: of :class:`runtime.Plan`: ``pair`` where it takes pairs of images, ``video`` for the frames of videos.
+            The steps are those of one image.
+        channels: of its images, where that is no choice: 4 for VitMatte, to whose images the trimap is the fourth.
         shared_keys: none for what other libraries read.
     """
 
@@ -47,9 +65,14 @@ class Family:
     model_types: tuple[str, ...]
     defaults: Mapping[str, Any]
     own_keys: tuple[str, ...] = ()
+    written: tuple[str, ...] = ()
     legacy: Callable[[Config], Config] = dict
     steps: Callable[[Reader, str], list[Step]] = pipeline.standard
     has_pil: bool = True
+    has_torchvision: bool = True
+    output: str | Callable[[Config], str] = "pixel_values"
+    group: str = ""
+    channels: int | None = None
     shared_keys: tuple[str, ...] = SHARED_KEYS
 
     @property

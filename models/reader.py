@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 
 from runtime.ops.normalize import FLOAT32_MAX
 from runtime.ops.resize import FILTERS
-from runtime.ops.size import FORMS, Size
+from runtime.ops.size import FORMS, LONGEST_SIDE, MOST_PIXELS, Size
 
 FILTER_NAMES = {number: name for name, number in FILTERS.items()}
 
@@ -25,9 +25,23 @@ class Reader:
         self.default_to_square = default_to_square
         self.channels = channels
         self.problems: list[str] = []
+        self._paths: Mapping[str, str] = {}
+
+    def under(self, prefix: str) -> Reader:
+        """The same config for a second image, whose keys start with ``prefix``: they stand in for those without it."""
+        paths = {key.removeprefix(prefix): key for key in self.values if key.startswith(prefix)}
+        own = {key: self.values[path] for key, path in paths.items()}
+        reader = Reader({**self.values, **own}, self.default_to_square, self.channels)
+        reader.problems, reader._paths = self.problems, paths
+        return reader
 
     def problem(self, key: str, expected: str) -> None:
-        self.problems.append(f"{key}: expected {expected}, got {_short(self.values.get(key))}")
+        self._note(key, f": expected {expected}, got {short(self.values.get(key))}")
+
+    def _note(self, key: str, text: str) -> None:
+        problem = self._paths.get(key, key) + text
+        if problem not in self.problems:  # as two images may share a key
+            self.problems.append(problem)
 
     def flag(self, key: str) -> bool:
         """A switch; null is off."""
@@ -41,6 +55,13 @@ class Reader:
         if value is None:
             self.problem(key, "a finite number")
             return 1.0
+        return value
+
+    def integer(self, key: str, least: int) -> int:
+        value = self.values.get(key)
+        if type(value) is not int or not least <= value <= LONGEST_SIDE:
+            self.problem(key, f"an integer from {least} to {LONGEST_SIDE}")
+            return least
         return value
 
     def per_channel(self, key: str, nonzero: bool = False) -> tuple[float, ...]:
@@ -61,46 +82,61 @@ class Reader:
             return (1.0,) * self.channels
         return tuple(numbers)
 
+    def triples(self, key: str) -> tuple[float, ...]:
+        """A list of lists of three numbers, end to end."""
+        value = self.values.get(key)
+        rows = value if isinstance(value, (list, tuple)) else []
+        numbers = [_finite(item) for row in rows if isinstance(row, (list, tuple)) and len(row) == 3 for item in row]
+        finite = tuple(number for number in numbers if number is not None)
+        if not rows or len(finite) < 3 * len(rows):
+            self.problem(key, "a list of colours, each three finite numbers")
+            return (0.0,) * 3
+        return finite
+
     def filter(self) -> str:
         value = self.values.get("resample")
         if isinstance(value, bool) or not isinstance(value, int) or value not in FILTER_NAMES:
             names = ", ".join(f"{number} ({name})" for number, name in sorted(FILTER_NAMES.items()))
             self.problem("resample", f"one of {names}")
-            return "nearest"
+            return "bilinear"
         return FILTER_NAMES[value]
 
     def size(self, key: str = "size") -> Size:
-        """A size in any form that transformers takes (image_processing_utils.py:545-639)."""
+        """A size in any of the forms of :class:`~runtime.ops.size.Size`."""
+        given = self.size_keys(key)
+        return Size(**given) if given else Size(height=1, width=1)
+
+    def size_keys(self, key: str = "size", forms: Sequence[Set[str]] = FORMS) -> dict[str, int]:
+        """A size by its keys, one of ``forms``; empty where it is none, which is a problem.
+
+        ``forms`` are among :data:`KNOWN_FORMS`; nulls are left out, as transformers ignores them.
+        """
         value = self.values.get(key)
-        if isinstance(value, int) and not isinstance(value, bool):
-            square = self.default_to_square or key != "size"
-            value = {"height": value, "width": value} if square else {"shortest_edge": value}
-        elif isinstance(value, (list, tuple)) and len(value) == 2:
-            value = {"height": value[0], "width": value[1]}
-        forms = ", ".join("{" + ", ".join(sorted(form)) + "}" for form in FORMS)
-        if not isinstance(value, Mapping):
-            self.problem(key, f"an integer, [height, width], or one of the key sets {forms}")
-        elif set(value) not in FORMS:  # its nulls counted, which transformers then ignores
-            known = set(value) in KNOWN_FORMS
-            self.problem(key, f"one of the key sets {forms}" + (" (no rule of this family reads the others)" * known))
-        else:
-            try:
-                return Size(**value)
-            except ValueError as error:
-                self.problems.append(f"{key}{': ' if str(error).startswith('expected') else '.'}{error}")
-        return Size(height=1, width=1)
+        loaded = size_keys(value, self.default_to_square or key != "size")
+        given = {name: edge for name, edge in loaded.items() if edge is not None}
+        if set(given) not in forms:
+            text = ", ".join("{" + ", ".join(sorted(form)) + "}" for form in forms)
+            if isinstance(value, Mapping):
+                expected = f"one of the key sets {text}" + (
+                    " (no rule of this family reads the others)" if loaded else ""
+                )
+            else:
+                expected = f"an integer, [height, width], or one of the key sets {text}"
+            self.problem(key, expected)
+            return {}
+        for name, edge in given.items():
+            most = MOST_PIXELS if name.endswith("pixels") else LONGEST_SIDE
+            if type(edge) is not int or not 1 <= edge <= most:
+                self._note(key, f".{name}: expected an integer from 1 to {most}, got {short(edge)}")
+                return {}
+        return given
 
     def loadable_size(self, key: str) -> None:
         """Notes a size that transformers cannot load, which fails there even where no step reads it."""
         value = self.values.get(key)
-        fits = (
-            value is None
-            or (isinstance(value, int) and not isinstance(value, bool))
-            or (isinstance(value, (list, tuple)) and len(value) >= 2)
-            or (isinstance(value, Mapping) and set(value) in KNOWN_FORMS)
-        )
-        if not fits and not any(problem.startswith(key) for problem in self.problems):
-            self.problem(key, "an integer, [height, width], or a known set of keys")
+        if value is None or size_keys(value, True) or any(problem.startswith(key) for problem in self.problems):
+            return
+        self.problem(key, "an integer, [height, width], or a known set of keys")
 
     def exact_size(self, key: str) -> tuple[int, int]:
         """A size of the form (height, width)."""
@@ -113,6 +149,18 @@ class Reader:
         return size.height, size.width
 
 
+def size_keys(value: Any, square: bool) -> Mapping[str, Any]:
+    """What transformers makes of a size (``get_size_dict``, image_processing_utils.py:540-639); empty where it raises.
+
+    An integer is a square, or the shortest edge; a list is height and width, whatever comes after them.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {"height": value, "width": value} if square else {"shortest_edge": value}
+    if isinstance(value, (list, tuple)) and len(value) >= 2:
+        return {"height": value[0], "width": value[1]}
+    return value if isinstance(value, Mapping) and set(value) in KNOWN_FORMS else {}
+
+
 def _finite(value: Any) -> float | None:
     """The number as a float; None for what is no number, or none that a float32 holds."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -120,15 +168,22 @@ def _finite(value: Any) -> float | None:
     return float(value) if abs(value) <= FLOAT32_MAX else None  # false for NaN
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value for a message, cut where it is long."""
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
 def nearest(word: str, words: Sequence[str]) -> str:
     """`` (did you mean 'x'?)`` for a near name, else nothing."""
+    found = nearest_of(word, words)
+    return f" (did you mean {found!r}?)" if found else ""
+
+
+def nearest_of(word: str, words: Sequence[str], least: float = 0.6) -> str | None:
+    """The word that is most alike, whatever the case, with a ratio (difflib's) of ``least`` or more."""
     import difflib
 
     lowered = {w.lower(): w for w in words}
-    found = difflib.get_close_matches(word.lower(), list(lowered), 1, 0.6)
-    return f" (did you mean {lowered[found[0]]!r}?)" if found else ""
+    found = difflib.get_close_matches(word.lower(), list(lowered), 1, least)
+    return lowered[found[0]] if found else None

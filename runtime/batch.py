@@ -9,26 +9,52 @@ import numpy as np
 
 from .errors import BackendUnavailable, InputError
 from .features import Features
+from .ops.size import Size
 
 
-def convert(output: dict[str, Any], return_tensors: str | None) -> Features:
-    """A batch as NumPy arrays (``np``), torch tensors (``pt``), or lists of arrays (``None``)."""
-    if return_tensors == "pt":
-        try:
-            import torch
-        except ImportError as error:
-            raise BackendUnavailable("return_tensors='pt' needs torch: pip install torch") from error
-        return Features({k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in output.items()})
-    arrays = {k: v if isinstance(v, np.ndarray) else v.cpu().numpy() for k, v in output.items()}
-    return Features(arrays if return_tensors == "np" else {k: list(v) for k, v in arrays.items()})
+def convert(output: dict[str, Any], return_tensors: str | None, lists: Collection[str] = ()) -> Features:
+    """A batch as NumPy arrays (``np``), torch tensors (``pt``), or lists of arrays (``None``).
+
+    Those in ``lists`` become lists in any case, one array or tensor an image.
+    """
+    formed = {name: _form(value, return_tensors) for name, value in output.items()}
+    return Features({k: list(v) if return_tensors is None or k in lists else v for k, v in formed.items()})
+
+
+def check_one_size(rule: Size, sizes: Collection[tuple[int, int]]) -> None:
+    """Raises ``InputError`` where ``rule`` is one of :attr:`.Size.is_of_batch`, and images of ``sizes`` differ by it.
+
+    A graph sees images of one size, and so cannot know the widest of others.
+    """
+    widths = sorted({rule.output_size(*size)[1] for size in sizes})
+    if len(widths) > 1:
+        raise InputError(
+            f"these images would be {', '.join(map(str, widths))} pixels wide, but transformers stretches all of a"
+            " batch to the widest one's width: pass each width by itself"
+        )
+
+
+def _form(value: Any, return_tensors: str | None) -> Any:
+    """An array or a tensor as what was asked for."""
+    if return_tensors != "pt":
+        return value if isinstance(value, np.ndarray) else value.cpu().numpy()
+    try:
+        import torch
+    except ImportError as error:
+        raise BackendUnavailable("return_tensors='pt' needs torch: pip install torch") from error
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
 
 
 def stack(
-    results: Sequence[dict[str, Any]], names: Sequence[str], padded: Collection[str], return_tensors: str | None
+    results: Sequence[dict[str, Any]],
+    names: Sequence[str],
+    padded: Collection[str],
+    return_tensors: str | None,
+    lists: Collection[str] = (),
 ) -> Features:
     """The outputs ``names`` of single images as one batch, in the order of the images.
 
-    Those in ``padded`` get zeros at the bottom and the right, up to the largest.
+    Those in ``padded`` get zeros at the bottom and the right, up to the largest; those in ``lists`` stay lists.
 
     Raises:
         InputError: others differ in size.
@@ -40,24 +66,28 @@ def stack(
             columns[name] = [_pad(value, height, width) for value in values]
             continue
         shapes = {tuple(value.shape) for value in values}
-        if return_tensors is not None and len(shapes) > 1:
+        if return_tensors is not None and name not in lists and len(shapes) > 1:
             raise InputError(
                 f"{name}: these images give sizes {', '.join(map(str, sorted(shapes)))}, which cannot be one batch;"
                 " pass images of one size, or return_tensors=None for a list"
             )
-    if return_tensors is None:
-        return Features(
-            {k: [v if isinstance(v, np.ndarray) else v.cpu().numpy() for v in c] for k, c in columns.items()}
-        )
-    stacked: dict[str, Any] = {}
-    for name, values in columns.items():
-        if isinstance(values[0], np.ndarray):
-            stacked[name] = np.stack(values)
-        else:
-            import torch
+    return Features(
+        {
+            name: [_form(value, return_tensors) for value in values]
+            if return_tensors is None or name in lists
+            else _form(_stacked(values), return_tensors)
+            for name, values in columns.items()
+        }
+    )
 
-            stacked[name] = torch.stack(values)
-    return convert(stacked, return_tensors)
+
+def _stacked(values: Sequence[Any]) -> Any:
+    """Arrays, or tensors, as one."""
+    if isinstance(values[0], np.ndarray):
+        return np.stack(values)
+    import torch
+
+    return torch.stack(list(values))
 
 
 def _pad(value: Any, height: int, width: int) -> Any:

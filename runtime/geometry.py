@@ -46,8 +46,27 @@ def base_size(height: int, width: int, rule: str, numbers: List[int]) -> Tuple[i
         return shortest_edge(height, width, numbers[0])
     if rule.startswith("max_height, max_width"):
         return max_height_width(height, width, numbers[0], numbers[1])
+    if rule.startswith("scaled_shortest_edge, scaled_longest_edge"):
+        return scaled_shortest_longest_edge(height, width, numbers[0], numbers[1])
+    if rule.startswith("half_up_shortest_edge, half_up_longest_edge"):
+        return half_up_shortest_longest_edge(height, width, numbers[0], numbers[1])
+    if rule.startswith("half_up_longest_edge"):
+        return half_up_longest_edge(height, width, numbers[0])
+    if rule.startswith("rounded_longest_edge, min_edge"):
+        new_height, new_width = rounded_longest_edge(height, width, numbers[0])
+        return max(new_height, numbers[1]), max(new_width, numbers[1])
     if rule.startswith("rounded_longest_edge"):
         return rounded_longest_edge(height, width, numbers[0])
+    if rule.startswith("truncated_longest_edge"):
+        return truncated_longest_edge(height, width, numbers[0])
+    if rule.startswith("rounded_shortest_edge"):
+        return rounded_shortest_edge(height, width, numbers[0])
+    if rule.startswith("thumbnail_height, thumbnail_width"):
+        return thumbnail(height, width, numbers[0], numbers[1])
+    if rule.startswith("limit_"):
+        return text_image(height, width, rule, numbers)
+    if rule.startswith("line_height, line_width, max_line_width"):
+        return numbers[0], text_line_width(height, width, numbers[0], numbers[1], numbers[2])
     if rule.startswith("fit_height, fit_width"):
         return keep_ratio(height, width, max(height / numbers[0], width / numbers[1]))
     if rule.startswith("cover_height, cover_width"):
@@ -57,6 +76,17 @@ def base_size(height: int, width: int, rule: str, numbers: List[int]) -> Tuple[i
     if rule.startswith("square"):
         side = ceil_to(max(height, width), numbers[0])  # both sides, a multiple of its number
         return side, side
+    if rule.startswith("nearest_height, nearest_width"):
+        ratio = nearest_ratio(height, width, numbers[0], numbers[1])
+        return multiples(ratio * height, ratio * width, numbers[2] / numbers[3])
+    if rule.startswith("stretched_height, stretched_width"):
+        return multiples(numbers[0] / height * height, numbers[1] / width * width, numbers[2] / numbers[3])
+    if rule.startswith("sqrt_margin"):
+        return sqrt_margin(height, numbers[0]), sqrt_margin(width, numbers[0])
+    if rule.startswith("ratio_height, ratio_width"):
+        return padded_to_ratio(height, width, numbers[0], numbers[1])
+    if rule.startswith("past_multiple"):  # image_processing_pil_swin2sr.py:81
+        return (height // numbers[0] + 1) * numbers[0], (width // numbers[0] + 1) * numbers[0]
     return height, width
 
 
@@ -74,16 +104,50 @@ def shortest_edge(height: int, width: int, edge: int) -> Tuple[int, int]:
     return edge * height // short, edge * width // short
 
 
-def shortest_longest_edge(height: int, width: int, edge: int, longest: int) -> Tuple[int, int]:
-    """The short side becomes ``edge`` unless the long one would pass ``longest`` (image_transforms.py:209)."""
+def limited_edge(height: int, width: int, edge: int, longest: int) -> float:
+    """``edge``, or what leaves the long side at ``longest`` where that would pass it (image_transforms.py:209)."""
     short = min(height, width)
     long = max(height, width)
-    raw = pick_float(long / short * edge > longest, longest * short / long, edge * 1.0)
+    return pick_float(long / short * edge > longest, longest * short / long, edge * 1.0)
+
+
+def shortest_longest_edge(height: int, width: int, edge: int, longest: int) -> Tuple[int, int]:
+    """The short side becomes ``edge`` unless the long one would pass ``longest`` (image_transforms.py:209)."""
+    raw = limited_edge(height, width, edge, longest)
     edge = int(round(raw))
     portrait = width < height
     new_height = pick(portrait, int(raw * height / width), edge)
     new_width = pick(portrait, edge, int(raw * width / height))
-    return pick(short == edge, height, new_height), pick(short == edge, width, new_width)
+    kept = min(height, width) == edge
+    return pick(kept, height, new_height), pick(kept, width, new_width)
+
+
+def scaled_shortest_longest_edge(height: int, width: int, edge: int, longest: int) -> Tuple[int, int]:
+    """The same, but a portrait image whose short side has its length already does not keep the long one.
+
+    image_processing_pil_yolos.py:268: it matters where ``edge`` was rounded to that length.
+    """
+    raw = limited_edge(height, width, edge, longest)
+    kept_height, kept_width = shortest_longest_edge(height, width, edge, longest)
+    portrait = width < height
+    return pick(portrait, int(raw * height / width), kept_height), pick(portrait, int(round(raw)), kept_width)
+
+
+def half_up_shortest_longest_edge(height: int, width: int, edge: int, longest: int) -> Tuple[int, int]:
+    """The same rule in floats, both sides rounded at the end, halves up (image_processing_pil_vilt.py:70)."""
+    scale = edge / min(height, width)
+    landscape = height < width
+    new_height = pick_float(landscape, edge * 1.0, scale * height)
+    new_width = pick_float(landscape, scale * width, edge * 1.0)
+    long = max(new_height, new_width)
+    limit = pick_float(long > longest, longest / long, 1.0)
+    return int(limit * new_height + 0.5), int(limit * new_width + 0.5)
+
+
+def half_up_longest_edge(height: int, width: int, edge: int) -> Tuple[int, int]:
+    """The long side becomes ``edge``, both sides rounded, halves up (image_processing_pil_sam.py:136)."""
+    scale = edge / max(height, width)
+    return int(height * scale + 0.5), int(width * scale + 0.5)
 
 
 def max_height_width(height: int, width: int, max_height: int, max_width: int) -> Tuple[int, int]:
@@ -98,9 +162,107 @@ def rounded_longest_edge(height: int, width: int, edge: int) -> Tuple[int, int]:
     return int(round(height * scale)), int(round(width * scale))
 
 
+def rounded_shortest_edge(height: int, width: int, edge: int) -> Tuple[int, int]:
+    """The same of the short side (image_processing_pp_lcnet.py:114)."""
+    scale = edge / min(height, width)
+    return int(round(height * scale)), int(round(width * scale))
+
+
+def thumbnail(height: int, width: int, box_height: int, box_width: int) -> Tuple[int, int]:
+    """The longer side becomes at most the box's, the other keeps the aspect ratio (image_processing_pil_donut.py:139).
+
+    Even where that leaves the other one larger than the box's; and squares are fitted side by side.
+    """
+    low, narrow = min(height, box_height), min(width, box_width)
+    return pick(width > height, height * narrow // width, low), pick(height > width, width * low // height, narrow)
+
+
+def text_image(height: int, width: int, rule: str, numbers: List[int]) -> Tuple[int, int]:
+    """Both sides rounded to multiples of 32, once the first number has scaled them and the second limited both.
+
+    ``limit_max``: the long side is at most the first number; ``limit_min``: the short one is at least that;
+    ``limit_long``: the long one is that (image_processing_pp_ocrv5_server_det.py:310).
+    """
+    side = min(height, width) if rule.startswith("limit_min") else max(height, width)
+    ratio = numbers[0] / side
+    if rule.startswith("limit_max"):
+        ratio = min(ratio, 1.0)
+    if rule.startswith("limit_min"):
+        ratio = max(ratio, 1.0)
+    height, width = int(height * ratio), int(width * ratio)
+    if rule.endswith("max_side_limit"):
+        ratio = min(numbers[1] / max(max(height, width), 1), 1.0)
+        height, width = int(height * ratio), int(width * ratio)
+    return max(int(round(height / 32)) * 32, 32), max(int(round(width / 32)) * 32, 32)
+
+
+def text_line_width(height: int, width: int, line_height: int, line_width: int, max_line_width: int) -> int:
+    """What keeps the aspect ratio at ``line_height`` (image_processing_pp_ocrv5_server_rec.py:117).
+
+    Rounded down, or up where that is less than ``line_width``; at most ``max_line_width``.
+    """
+    ratio = width / height
+    longest = int(line_height * max(ratio, line_width / line_height))
+    exact = line_height * ratio
+    rounded_up = int(exact) + pick(exact > int(exact), 1, 0)
+    return pick(longest > max_line_width, max_line_width, min(longest, rounded_up))
+
+
+def truncated_longest_edge(height: int, width: int, edge: int) -> Tuple[int, int]:
+    """The long side becomes ``edge``, the other is rounded down (image_processing_pil_tvp.py:33)."""
+    landscape = height < width
+    new_height = pick(landscape, int(edge * (height / width)), edge)
+    return new_height, pick(landscape, edge, int(edge * (width / height)))
+
+
 def keep_ratio(height: int, width: int, ratio: float) -> Tuple[int, int]:
-    """Both sides divided by ``ratio`` and rounded, halves to even (timm 1.0, data/transforms.py, ``ResizeKeepRatio``)."""
+    """Both sides divided by ``ratio`` and rounded, halves to even (timm, data/transforms.py, ``ResizeKeepRatio``)."""
     return int(round(height / ratio)), int(round(width / ratio))
+
+
+def nearest_ratio(height: int, width: int, new_height: int, new_width: int) -> float:
+    """What brings one side to its new length: that which changes the size least (image_processing_pil_dpt.py:92)."""
+    rows, columns = new_height / height, new_width / width
+    less = max(1 - columns, columns - 1) < max(1 - rows, rows - 1)
+    return pick_float(less, columns, rows)
+
+
+def multiples(height: float, width: float, unit: float) -> Tuple[int, int]:
+    """Both sides rounded to multiples of ``unit``, halves to even, then rounded down.
+
+    image_processing_pil_dpt.py:75, of whole units; image_processing_pil_zoedepth.py:79, where one may be a fraction.
+    """
+    return int(round(height / unit) * unit), int(round(width / unit) * unit)
+
+
+def sqrt_margin(size: int, factor: int) -> int:
+    """With ``int(sqrt(size / 2) * factor)`` on both sides (image_processing_pil_zoedepth.py:169).
+
+    The quarter keeps the root of a square from rounding below it, and reaches no other integer: halves stand before it.
+    """
+    return int((factor * factor * size / 2 + 0.25) ** 0.5) * 2 + size
+
+
+def aligned(height: int, width: int, portrait: bool) -> Tuple[int, int]:
+    """The size of an image that is turned where needed for its height, or its width, to be the long side."""
+    short, long = min(height, width), max(height, width)
+    return (long, short) if portrait else (short, long)
+
+
+def padded_to_ratio(height: int, width: int, ratio_height: int, ratio_width: int) -> Tuple[int, int]:
+    """What is missing to the ratio, half of it on each side, rounded down (keras 3.15, src/backend/torch/image.py:268).
+
+    Its float quotients floor to ``//``, as in :func:`shortest_edge`.
+    """
+    rows = max(width * ratio_height // ratio_width - height, 0)
+    columns = max(height * ratio_width // ratio_height - width, 0)
+    return height + rows // 2 * 2, width + columns // 2 * 2
+
+
+def cropped_to_ratio(height: int, width: int, ratio_height: int, ratio_width: int) -> Tuple[int, int]:
+    """The largest part that has the ratio, of 1 pixel at least (keras 3.15, src/backend/torch/image.py:252)."""
+    rows = max(min(height, width * ratio_height // ratio_width), 1)
+    return rows, max(min(width, height * ratio_width // ratio_height), 1)
 
 
 def vertical_first(height: int, width: int, new_height: int, new_width: int, order: str) -> bool:
@@ -126,9 +288,33 @@ def reduced(n_in: int, factor: int) -> int:
     return (n_in + (factor - 1)) // factor
 
 
+def share_box(
+    height: int, width: int, parts: List[int], wholes: List[int], rule: str, black: bool
+) -> Tuple[int, int, int, int]:
+    """Top, left, height and width of a center crop to shares of the short side.
+
+    Rounded down in floats (image_processing_pil_perceiver.py:71). Where that leaves nothing, a box of at least 1 pixel
+    right above the image stands for it, if ``black``.
+    """
+    short = min(height, width)
+    new_height, new_width = int(parts[0] / wholes[0] * short), int(parts[1] / wholes[1] * short)
+    top, left = crop_offset(height, new_height, rule), crop_offset(width, new_width, rule)
+    if black:
+        empty = new_height * new_width < 1
+        new_height, new_width = max(new_height, 1), max(new_width, 1)
+        top = pick(empty, new_height * -1, top)
+    return top, left, new_height, new_width
+
+
 def pad_offset(size: int, padded: int, centered: bool) -> int:
     """Rows or columns of padding before the image: of an odd number, the smaller half."""
     return (padded - size) // 2 if centered else 0
+
+
+def excess(size: int, padded: int, centered: bool, edge: bool) -> int:
+    """How many samples the longer border has more than can be mirrored; with ``edge``, the outermost one can."""
+    before = pad_offset(size, padded, centered)
+    return max(before, padded - size - before) - size + (0 if edge else 1)
 
 
 def crop_offset(size: int, crop: int, rule: str = "pil") -> int:
@@ -137,8 +323,12 @@ def crop_offset(size: int, crop: int, rule: str = "pil") -> int:
     ``rule`` says where the odd row of padding goes. ``pil``: before (image_transforms.py:495-529 crops from
     ``(size - crop) // 2`` and pads ``ceil((crop - size) / 2)``, the same number with its sign turned);
     ``torchvision``: after (image_processing_backends.py:383-397); ``half_even``: after, too, but crops from
-    ``round((size - crop) / 2)``, halves to even (torchvision, transforms/functional.py:583-597).
+    ``round((size - crop) / 2)``, halves to even (torchvision, transforms/functional.py:583-597); ``half_up``: after,
+    and crops from ``(size - crop + 1) // 2``, as a negative ``(crop - size) // 2`` of padding does
+    (image_processing_donut.py:93).
     """
+    if rule == "half_up":
+        return (crop - size) // 2 * -1
     if rule == "pil":
         return (size - crop) // 2
     start = (size - crop) // 2

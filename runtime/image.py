@@ -113,9 +113,9 @@ def _from_pil(image: Any, convert: bool, channels: int, share: bool) -> Array:
             image = ConvertRGB().reference_pil(image)
         elif image.mode != MODES[channels]:
             raise InputError(
-                f"expected an image of mode {MODES[channels]}, got {image.mode}: this processor does not convert"
-                f" (do_convert_rgb is off), and its reference fails too; use image.convert({MODES[channels]!r}), or"
-                " export with do_convert_rgb=true"
+                f"expected an image of mode {MODES[channels]}, got {image.mode}: this Plan does not convert; use"
+                f" image.convert({MODES[channels]!r}), or export with do_convert_rgb=true where the processor has that"
+                " key"
             )
         return _pixels(image, share)
     except InputError:
@@ -146,8 +146,8 @@ def _from_array(image: Array, convert: bool, channels: int) -> Array:
         return ConvertRGB().reference(image)
     if found != channels:
         raise InputError(
-            f"expected {channels} channels, got {found}: this processor does not convert (do_convert_rgb is off), and"
-            " its reference fails too; export with do_convert_rgb=true"
+            f"expected {channels} channels, got {found}: this Plan does not convert; export with do_convert_rgb=true"
+            " where the processor has that key"
         )
     return image
 

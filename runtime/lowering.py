@@ -10,18 +10,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from .ops import (
+    AlignLongAxis,
     Branch,
     Cast,
     CenterCrop,
+    ChannelsLast,
     ConvertRGB,
+    CropMargin,
+    CropShare,
+    CropToRatio,
     FlipChannels,
+    Grayscale,
     ImageSize,
+    InferLayout,
     Interpolate,
     Normalize,
     Pad,
     PadToLargest,
+    Quantize,
     Resize,
+    ResizeKeras,
     ResizeOpenCV,
+    ResizeSmoothed,
+    ScaleOffset,
     Step,
 )
 from .ops.arithmetic import Arithmetic
@@ -60,14 +71,23 @@ class Branched:
 
 
 Kernel = (
-    Resample
+    AlignLongAxis
+    | CropMargin
+    | CropShare
+    | CropToRatio
+    | Resample
+    | ResizeKeras
     | ResizeOpenCV
+    | ResizeSmoothed
     | Interpolate
     | CenterCrop
     | Table
     | Arithmetic
     | Pad
     | FlipChannels
+    | ChannelsLast
+    | Grayscale
+    | Quantize
     | ImageSize
     | PadToLargest
     | Branched
@@ -86,15 +106,27 @@ def lower(steps: Sequence[Step], channels: int = 3, dtype: str = "uint8") -> tup
     for step in steps:
         if isinstance(step, Normalize) and len(step.mean) != channels:
             raise ValueError(f"'{step}' is for {len(step.mean)} channels, and the Plan is for {channels}")
+        if isinstance(step, ScaleOffset) and len(step.scale) != channels:
+            raise ValueError(f"'{step}' is for {len(step.scale)} channels, and the Plan is for {channels}")
+        behind = [kernels.pop()] if kernels and isinstance(kernels[-1], ChannelsLast) else []
+        if behind and not isinstance(step, Cast):
+            raise ValueError("channels_last must be the last step, but for a cast")
         last = kernels[-1] if kernels else None
         dtype = output_dtype(kernels, start)
         if isinstance(last, PadToLargest):
             raise ValueError("pad_to_largest must be the last step")
+        if isinstance(last, Quantize):
+            raise ValueError("quantize must be the last step")
         if isinstance(step, ConvertRGB):
             if kernels:
                 raise ValueError("convert_rgb must be the first step")
             if channels != 3:
                 raise ValueError(f"convert_rgb gives 3 channels, and the Plan is for {channels}")
+        elif isinstance(step, InferLayout):
+            if kernels:
+                raise ValueError("infer_layout must come before what works on pixels")
+            if channels != 3:
+                raise ValueError(f"infer_layout is for 3 channels, and the Plan is for {channels}")
         elif isinstance(step, Pointwise):
             if isinstance(last, Table):
                 kernels[-1] = Table((*last.steps, step), channels)
@@ -102,14 +134,15 @@ def lower(steps: Sequence[Step], channels: int = 3, dtype: str = "uint8") -> tup
                 kernels[-1] = Arithmetic((*last.steps, step))
             else:
                 kernels.append(Table((step,), channels) if dtype == "uint8" else Arithmetic((step,)))
-        elif isinstance(step, FlipChannels) and channels != 3:
+        elif isinstance(step, (FlipChannels, Grayscale, Quantize)) and channels != 3:
             raise ValueError(f"'{step}' needs 3 channels, and the Plan is for {channels}")
-        elif isinstance(step, (Resize, ResizeOpenCV)) and dtype != "uint8":
+        elif isinstance(step, (Resize, ResizeKeras, ResizeOpenCV)) and dtype != "uint8":
             raise ValueError(f"'{step}' works on uint8, but follows steps that give floats")
-        elif isinstance(step, Interpolate) and dtype != "float32":
+        elif isinstance(step, (Interpolate, ResizeSmoothed, Quantize)) and dtype != "float32":
             raise ValueError(f"'{step}' works on float32, as a rescale gives, but comes on {dtype}")
         elif isinstance(step, Pad):
-            if dtype == "uint8" and not all(0 <= value <= 255 for value in step.values(channels)):
+            values = step.values(channels)
+            if dtype == "uint8" and not all(0 <= value <= 255 for value in values):
                 raise ValueError(f"value: expected 0 to 255, for '{step}' works on uint8, got {step.value}")
             kernels.append(step)
         elif isinstance(step, Resize):
@@ -120,15 +153,39 @@ def lower(steps: Sequence[Step], channels: int = 3, dtype: str = "uint8") -> tup
             kernels.append(Branched(step.name, lower(step.steps, channels, dtype)))
         else:
             kernels.append(step)
+        kernels += behind
     return tuple(kernels)
 
 
 def output_dtype(kernels: Sequence[Kernel], start: str = "uint8") -> str:
-    """The dtype of the output's values: ``uint8``, ``float32`` or ``float16``; ``start`` is the image's."""
+    """The dtype of the output's values: ``uint8``, ``float32``, ``float16`` or ``int64``; ``start`` is the image's."""
+    if kernels and isinstance(kernels[-1], Quantize):
+        return "int64"
     steps = [step for kernel in kernels if isinstance(kernel, (Table, Arithmetic)) for step in kernel.steps]
     if not steps:
         return start
     return steps[-1].dtype if isinstance(steps[-1], Cast) else "float32"
+
+
+def compiled_part(kernels: Sequence[Kernel], channels: int) -> tuple[int, Resample] | None:
+    """The resize that backend ``numba`` compiles, and how many kernels come before it, which only look at the size.
+
+    Its code is for RGB, and averages no blocks before.
+    """
+    for i, kernel in enumerate(kernels):
+        if isinstance(kernel, Resample) and channels == 3 and not kernel.resize.reducing_gap:
+            return i, kernel
+        if not isinstance(kernel, ImageSize):
+            break
+    return None
+
+
+def one_by_one(kernels: Sequence[Kernel]) -> bool:
+    """Whether the size of the result follows from the pixels, so that images of one size are no batch."""
+    return any(
+        isinstance(kernel, CropMargin) or (isinstance(kernel, Branched) and one_by_one(kernel.kernels))
+        for kernel in kernels
+    )
 
 
 def output_names(steps: Sequence[Step]) -> tuple[str, ...]:
@@ -147,6 +204,8 @@ def output_names(steps: Sequence[Step]) -> tuple[str, ...]:
 def check_size(kernels: Sequence[Kernel], height: int, width: int) -> tuple[int, int]:
     """The output's (height, width); ``InputError`` where a kernel cannot take the image's size."""
     for kernel in kernels:
+        if isinstance(kernel, CropMargin):
+            break  # what follows is known when the pixels are
         if isinstance(kernel, Branched):
             check_size(kernel.kernels, height, width)
         elif (output_size := getattr(kernel, "output_size", None)) is not None:
@@ -159,6 +218,8 @@ def static_size(
 ) -> tuple[int | None, int | None]:
     """The output's (height, width) where all images get the same, for images of a known size or of any."""
     for kernel in kernels:
+        if isinstance(kernel, CropMargin):
+            height, width = None, None
         if (output_size := getattr(kernel, "output_size", None)) is not None:
             if height is not None and width is not None:
                 height, width = output_size(height, width)

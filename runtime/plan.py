@@ -10,8 +10,9 @@ from typing import Any
 
 from .errors import ArtifactError, InputError
 from .frozen import FrozenJson
+from .groups import GROUPS
 from .lowering import Kernel, check_size, lower, output_names
-from .ops import STEPS, Branch, Interpolate, Step
+from .ops import STEPS, Branch, Interpolate, ResizeSmoothed, Step
 from .ops.size import Size
 
 FORMAT = 2
@@ -36,6 +37,8 @@ class Plan:
         source: where the config came from, for people.
         layout: of the artifact's input, ``NHWC`` or ``NCHW``.
         output: the name of the image in the outputs.
+        group: of what :class:`runtime.Preprocessor` takes: ``pair`` of images, ``video`` for lists of frames, or empty
+            for images. It stacks their outputs, ``[batch, images, ...]``; an artifact itself runs a batch of images.
         labels: a classifier's class names by index; empty where unknown.
         channels: of the images: 3 for RGB, 1 for grayscale (PIL's mode ``L``), 4 for ``RGBA``.
         input_size: (height, width) of every image where the artifact is made for one size, which makes it faster.
@@ -49,6 +52,7 @@ class Plan:
     source: str = ""
     layout: str = "NHWC"
     output: str = "pixel_values"
+    group: str = ""
     labels: tuple[str, ...] = field(default=(), repr=False)
     channels: int = 3
     input_size: tuple[int, int] | None = None
@@ -59,6 +63,8 @@ class Plan:
             raise ValueError(f"reference: expected one of {', '.join(REFERENCES)}, got {self.reference!r}")
         if self.layout not in ("NHWC", "NCHW"):
             raise ValueError(f"layout: expected NHWC or NCHW, got {self.layout!r}")
+        if self.group not in GROUPS:
+            raise ValueError(f"group: expected one of {', '.join(map(repr, GROUPS))}, got {self.group!r}")
         if len(set(self.outputs)) < len(self.outputs) or not all(NAME.fullmatch(name) for name in self.outputs):
             raise ValueError(f"outputs: expected different names, of letters and _, got {', '.join(self.outputs)}")
         if type(self.channels) is not int or self.channels not in (1, 3, 4):
@@ -88,7 +94,8 @@ class Plan:
     @property
     def bound(self) -> float:
         """How far backends may differ, times the largest absolute value: 0 where all give the same bits."""
-        return max((step.bound for step in _all_steps(self.steps) if isinstance(step, Interpolate)), default=0.0)
+        floats = (step for step in _all_steps(self.steps) if isinstance(step, (Interpolate, ResizeSmoothed)))
+        return max((step.bound for step in floats), default=0.0)
 
     def to_json(self) -> str:
         """The Plan as JSON with its format number; :meth:`from_json` gives an equal Plan back."""
@@ -109,7 +116,7 @@ class Plan:
             size = data.pop("input_size")
             config = data.pop("config")
             numbers = {"channels": data.pop("channels"), "input_size": tuple(size) if isinstance(size, list) else size}
-            texts = {name: data.pop(name) for name in ("reference", "family", "source", "layout", "output")}
+            texts = {name: data.pop(name) for name in ("reference", "family", "source", "layout", "output", "group")}
             if data:
                 raise ValueError(f"unknown keys {', '.join(data)}")
             if not all(isinstance(value, list) for value in lists.values()):

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
-from . import artifact
+from . import artifact, batch
 from .backends import Backend
 from .errors import BackendUnavailable, InputError
 from .features import Features
+from .groups import regroup, to_groups
 from .image import to_arrays
-from .lowering import check_size, lower
-from .ops import ConvertRGB
+from .lowering import check_size, compiled_part, lower, one_by_one
+from .ops import Branch, ConvertRGB, InferLayout, Interpolate, PadToLargest, Resize
 from .plan import Plan
 
 BACKENDS = ("auto", "onnx", "numba", "torch", "torchscript", "pil")
@@ -27,7 +28,8 @@ def load(path: str | os.PathLike[str], backend: str = "auto", device: Any = None
         path: an ``.onnx`` or a ``.pt`` file.
         backend: ``onnx`` runs an ``.onnx`` file in onnxruntime and ``torchscript`` a ``.pt`` file in torch;
             ``numba``, ``torch`` and ``pil`` rebuild the Plan in either. ``auto`` is the fastest that gives the file's
-            bits: ``numba`` where it is installed, else the file's own; with a ``device``, torch.
+            bits: ``numba`` where it is installed and the Plan begins with a resize of pixels, else the file's own;
+            with a ``device``, torch.
         device: for the torch backends, such as ``cuda``; the others run on the CPU.
 
     Raises:
@@ -61,10 +63,19 @@ class Preprocessor:
         scripted = path is not None and artifact.is_torchscript(path)
         self.plan = plan
         self._path, self._fused, self._device = path, fused, device
+        self._kernels = lower(plan.steps, plan.channels)
         self.backend = self._fastest(scripted) if backend == "auto" else backend
         self._convert = any(isinstance(step, ConvertRGB) for step in plan.steps)
-        self._kernels = lower(plan.steps, plan.channels)
+        self._layouts = [step for step in plan.steps if isinstance(step, InferLayout)]
+        last = plan.steps[-1] if plan.steps else None
+        self._padded = (plan.output, last.mask) if isinstance(last, PadToLargest) else ()
+        # As large as the images, so that transformers never makes one tensor of them (image_processing_uvdoc.py:86).
+        self._lists = tuple(step.name for step in plan.steps if isinstance(step, Branch) and not step.steps)
+        resizes = (step.size for step in plan.steps if isinstance(step, (Interpolate, Resize)))
+        self._of_batch = next((size for size in resizes if size.is_of_batch), None)
+        self._one_by_one = one_by_one(self._kernels)
         self._run = self._open(scripted)
+        self._each = getattr(self._run, "run_each", None)
         self.output_names = self._run.output_names
 
     def _fastest(self, scripted: bool) -> str:
@@ -73,7 +84,8 @@ class Preprocessor:
             return "torchscript"
         if self._device is not None and not self._fused:
             return "torch"
-        if not self._fused and importlib.util.find_spec("numba") is not None:
+        compiles = compiled_part(self._kernels, self.plan.channels) is not None
+        if compiles and not self._fused and importlib.util.find_spec("numba") is not None:
             return "numba"
         return "torchscript" if scripted else "onnx"
 
@@ -121,22 +133,55 @@ class Preprocessor:
             return Preprocessor, (self.plan, self.backend)
         return load, (self._path, self.backend, self._device)
 
-    def __call__(self, images: Any, return_tensors: str | None = "np") -> Features:
-        """Processes one image or a list of them.
+    @overload
+    def __call__(
+        self, images: Any, y: None = None, sample_weight: Any = None, *, return_tensors: str | None = "np"
+    ) -> Features: ...
+
+    @overload
+    def __call__(
+        self, images: Any, y: Any, sample_weight: None = None, *, return_tensors: str | None = "np"
+    ) -> tuple[Features, Any]: ...
+
+    @overload
+    def __call__(
+        self, images: Any, y: Any, sample_weight: Any, *, return_tensors: str | None = "np"
+    ) -> tuple[Features, Any, Any]: ...
+
+    def __call__(
+        self, images: Any, y: Any = None, sample_weight: Any = None, *, return_tensors: str | None = "np"
+    ) -> Features | tuple[Features, Any] | tuple[Features, Any, Any]:
+        """Processes one image or a list of them, and hands on what belongs to them.
 
         Args:
             images: a PIL image, a uint8 array or tensor (HWC or CHW), encoded bytes, a path, or a list of these in
-                mixed sizes. One image gives a batch of one.
+                mixed sizes. One image gives a batch of one. Where :attr:`runtime.Plan.group` says so, pairs of images
+                or the frames of a video in place of one image: ``[image, image]``, or a list of such lists.
+            y: labels. They come back unchanged beside the result, ``(result, y)``, as from Keras Hub's preprocessors.
+            sample_weight: the same, behind the labels: ``(result, y, sample_weight)``; without labels it is dropped.
             return_tensors: ``np`` for NumPy arrays, ``pt`` for torch tensors, ``None`` for lists of NumPy arrays,
                 one an image.
 
         Raises:
             InputError: an image that cannot be processed, or images whose outputs differ in size and so cannot be
-                stacked.
+                stacked; or text lines whose widths differ, which transformers would stretch to one.
         """
         if return_tensors not in ("np", "pt", None):
             raise ValueError(f"return_tensors: expected 'np', 'pt' or None, got {return_tensors!r}")
-        arrays = to_arrays(images, self._convert, self.plan.channels, self.backend == "numba")
+        if not self.plan.group:
+            result = self._process(images, return_tensors)
+        else:
+            groups = to_groups(images, self.plan.group)
+            result = regroup(self._process(groups, return_tensors), [len(group) for group in groups], return_tensors)
+        if y is None:
+            return result
+        return (result, y) if sample_weight is None else (result, y, sample_weight)
+
+    def _process(self, images: Any, return_tensors: str | None) -> Features:
+        """A call's images, one after the other."""
+        arrays = to_arrays(images, self._convert, self.plan.channels, share=self._each is not None)
+        for layout in self._layouts:
+            arrays = [layout.reference(array) for array in arrays]
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, array in enumerate(arrays):
             if self.plan.input_size not in (None, array.shape[:2]):
@@ -145,51 +190,23 @@ class Preprocessor:
                     f" {array.shape[0]}x{array.shape[1]}: export it without --input-size"
                 )
             check_size(self._kernels, *array.shape[:2])
-            # Compiled code gains nothing from a batch, and copying the images into one takes longer than it runs.
-            groups.setdefault((i,) if self.backend == "numba" else array.shape, []).append(i)
+            # Copying images into one batch takes longer than compiled code runs.
+            key = array.shape if self._each is None else check_size(self._kernels[:1], *array.shape[:2])
+            groups.setdefault((i,) if self._one_by_one else key, []).append(i)
+        if self._of_batch is not None:
+            batch.check_one_size(self._of_batch, {array.shape[:2] for array in arrays})
         results: list[dict[str, Any]] = [{} for _ in arrays]
         for members in groups.values():
-            batch = arrays[members[0]][None] if len(members) == 1 else np.stack([arrays[i] for i in members])
-            output = self._run.run(batch)
+            output = self._run_group([arrays[i] for i in members])
             if len(groups) == 1:
-                return _convert({name: output[name] for name in self.output_names}, return_tensors)
+                return batch.convert({name: output[name] for name in self.output_names}, return_tensors, self._lists)
             for position, i in enumerate(members):
                 results[i] = {name: value[position] for name, value in output.items()}
-        return _stack(results, self.output_names, return_tensors)
+        return batch.stack(results, self.output_names, self._padded, return_tensors, self._lists)
 
-
-def _convert(output: dict[str, Any], return_tensors: str | None) -> Features:
-    """A batch in the asked-for form."""
-    if return_tensors == "pt":
-        try:
-            import torch
-        except ImportError as error:
-            raise BackendUnavailable("return_tensors='pt' needs torch: pip install torch") from error
-        return Features({k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in output.items()})
-    arrays = {k: v if isinstance(v, np.ndarray) else v.cpu().numpy() for k, v in output.items()}
-    return Features(arrays if return_tensors == "np" else {k: list(v) for k, v in arrays.items()})
-
-
-def _stack(results: list[dict[str, Any]], names: tuple[str, ...], return_tensors: str | None) -> Features:
-    """The images of several groups as one batch, in the order they came in."""
-    columns = {name: [result[name] for result in results] for name in names}
-    for name, values in columns.items():
-        shapes = {tuple(value.shape) for value in values}
-        if return_tensors is not None and len(shapes) > 1:
-            raise InputError(
-                f"{name}: these images give sizes {', '.join(map(str, sorted(shapes)))}, which cannot be one batch;"
-                " pass images of one size, or return_tensors=None for a list"
-            )
-    if return_tensors is None:
-        return Features(
-            {k: [v if isinstance(v, np.ndarray) else v.cpu().numpy() for v in c] for k, c in columns.items()}
-        )
-    stacked: dict[str, Any] = {}
-    for name, values in columns.items():
-        if isinstance(values[0], np.ndarray):
-            stacked[name] = np.stack(values)
-        else:
-            import torch
-
-            stacked[name] = torch.stack(values)
-    return _convert(stacked, return_tensors)
+    def _run_group(self, images: list[np.ndarray[Any, Any]]) -> dict[str, Any]:
+        """A batch of each output."""
+        if self._each is not None:
+            output: dict[str, Any] = self._each(images)
+            return output
+        return self._run.run(images[0][None] if len(images) == 1 else np.stack(images))

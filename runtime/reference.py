@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .ops import Branch, ConvertRGB, ImageSize, Pad, PadToLargest, Step
+from .ops import Branch, ConvertRGB, ImageSize, InferLayout, Pad, PadToLargest, Step
 
 Array = np.ndarray[Any, Any]
 
@@ -16,7 +16,7 @@ def run_steps(steps: Sequence[Step], image: Array, name: str) -> dict[str, Array
     """An RGB image ``[H, W, C]`` to the outputs of ``steps``, of which the image itself is ``name``, ``[C, H, W]``."""
     outputs: dict[str, Array] = {}
     for step in steps:
-        if isinstance(step, ConvertRGB):  # done where images are read
+        if isinstance(step, (ConvertRGB, InferLayout)):  # done where images are read
             continue
         if isinstance(step, Branch):
             outputs |= run_steps(step.steps, image, step.name)

@@ -235,10 +235,23 @@ def mirrored(n_in: int, n_out: int, offset: int, edge: bool) -> xp.Array:
     return index
 
 
+def border(n_in: int, n_out: int, offset: int, mode: str) -> xp.Array:
+    """As :func:`mirrored`, for every mode of :class:`.Pad` but ``constant``."""
+    if mode == "replicate":
+        repeated: xp.Array = xp.clip(xp.arange(n_out) - xp.scalar(offset), xp.scalar(0), xp.scalar(n_in) - 1.0)
+        return repeated
+    return mirrored(n_in, n_out, offset, mode == "symmetric")
+
+
 def sinc(x: xp.Array) -> xp.Array:
     """``sin(pi x) / (pi x)``, 1 at 0."""
     pi_x = x * math.pi
     return xp.where(x == 0.0, 1.0, xp.sin(pi_x) / xp.where(x == 0.0, 1.0, pi_x))
+
+
+def luma(red: xp.Array, green: xp.Array, blue: xp.Array) -> xp.Array:
+    """Pillow's conversion to mode ``L``, of numbers 0 to 255 (Convert.c, ``L24``)."""
+    return xp.floor((red * 19595 + green * 38470 + blue * 7471 + 32768) / 65536)
 
 
 def premultiplied(colour: xp.Array, alpha: xp.Array) -> xp.Array:

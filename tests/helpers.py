@@ -84,7 +84,10 @@ def backends(plan):
 
     def run_onnx(images):
         inputs = first(*images) if plan.layout == "NCHW" else images
-        return dict(zip(plan.outputs, graph.run(None, {"images": inputs}), strict=True))
+        whole = isinstance(graph.get_inputs()[0].shape[0], str)  # else the graph takes one image at a time
+        batches = [inputs] if whole else np.split(inputs, len(inputs))
+        results = [graph.run(None, {"images": batch}) for batch in batches]
+        return {name: np.concatenate(parts) for name, *parts in zip(plan.outputs, *results, strict=True)}
 
     def run_torch(module, images):
         # Channels first: an image of three rows is ambiguous otherwise.

@@ -21,7 +21,6 @@ from PIL import Image
 import exporter
 from exporter import cli, report
 from exporter.trace import installed_pillow
-from models import sources
 from models.presets import PRESETS
 from runtime import Plan, artifact, load
 from runtime.ops import Normalize, Resize
@@ -316,7 +315,7 @@ def test_strict(done, command, refused, folder):
     (folder / "odd.json").write_text(json.dumps({**CONFIG, "foo": 16, "resampel": 3}))
     result = command("odd.json", "-o", "a.onnx")
     assert result.code == 0
-    assert result.err == ["warning: ViT does not read foo, resampel: left out, as transformers ignores it too"]
+    assert result.err == ["warning: ViT does not read foo, resampel: left out, as the reference ignores it too"]
     assert plan_of("a.onnx").steps == exporter.trace("vit.json").steps
     strict = command("odd.json", "-o", "b.onnx", "--strict")
     assert strict.code == 2
@@ -367,11 +366,16 @@ def test_offline_asks_only_the_cache(done, hub, monkeypatch):
         raise AssertionError("asked for the hub")
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub))
-    monkeypatch.setattr(sources, "_hub_reachable", fail)
+    monkeypatch.setattr("models.hub.reachable", fail)
     done("org/name", "--offline", "-o", "a.onnx")
     assert (plan_of("a.onnx").source, plan_of("a.onnx").steps[0].size) == ("org/name", Size(height=32, width=32))
     done("org/name", "--offline", "--revision", "old", "-o", "b.onnx")
     assert plan_of("b.onnx").steps[0].size == Size(height=24, width=24)
+    below = hub / "models--org--name" / "snapshots" / ("b" * 40) / "vision"
+    below.mkdir()
+    (below / "preprocessor_config.json").write_text(json.dumps({**CONFIG, "size": 20}))
+    done("org/name", "--offline", "--revision", "old", "--subfolder", "vision", "-o", "c.onnx")
+    assert plan_of("c.onnx").steps[0].size == Size(height=20, width=20)
 
 
 def test_offline_opens_no_connection(folder, hub):
@@ -395,7 +399,7 @@ sys.exit(main(["inspect", "org/name", "--offline"]))
 def test_without_offline_the_hub_is_asked_for(command, hub, monkeypatch):
     asked = []
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub))
-    monkeypatch.setattr(sources, "_hub_reachable", lambda: bool(asked.append(1)))
+    monkeypatch.setattr("models.hub.reachable", lambda: bool(asked.append(1)))
     assert command("inspect", "org/name").code == 0
     assert asked == [1]
 
@@ -574,7 +578,7 @@ def test_inspect_warns_of_unread_keys_on_stderr(command, folder):
     (folder / "odd.json").write_text(json.dumps({**CONFIG, "foo": 1}))
     result = command("inspect", "odd.json", "--json")
     assert result.code == 0
-    assert result.err == ["warning: ViT does not read foo: left out, as transformers ignores it too"]
+    assert result.err == ["warning: ViT does not read foo: left out, as the reference ignores it too"]
     assert "foo" not in "".join(result.out)
     assert json.loads("".join(result.out))["family"] == "ViT"
 
@@ -658,6 +662,7 @@ EXPORT = ["vit.json", "-o", "a.onnx"]
         (["unknown.json", "-o", "a.onnx"], "'FooImageProcessor' is not supported"),
         ([*EXPORT, "--type", "Vitt"], "type: 'Vitt' is not supported (did you mean 'ViT'?)"),
         ([*EXPORT, "--revision"], "expected one argument"),
+        ([*EXPORT, "--revision", "main"], "revision: is of a hub id, but vit.json is a file: leave it out"),
         ([*EXPORT, "vit.json"], "unrecognized arguments: vit.json"),
         ([], "see `export-preprocessor --help`"),
         (["export"], "the following arguments are required: SOURCE"),

@@ -16,6 +16,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from runtime import BackendUnavailable, InputError
+from runtime import threads as pools
 from runtime.backends.pil import PilBackend
 from runtime.lowering import check_size, lower
 from runtime.ops import Cast, CenterCrop, Normalize, Rescale, Resize
@@ -28,9 +29,8 @@ from .test_backends import PIPELINES, pipelines
 
 numba = pytest.importorskip("numba")
 
-from runtime.backends import numba as backend  # noqa: E402
 from runtime.backends.numba import NumbaBackend  # noqa: E402
-from runtime.ops import resize_numba  # noqa: E402
+from runtime.ops import resize_llvm, resize_numba  # noqa: E402
 
 VALUES = (Rescale(1 / 255), Normalize((0.48, 0.45, 0.41), (0.27, 0.26, 0.28)))
 KINDS = [(filter, order, "pillow") for filter in FILTERS for order in ORDERS]
@@ -42,10 +42,10 @@ SINGLE = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")  # Pyt
 @pytest.fixture(params=[1, 5], ids=["one thread", "five threads"])
 def threads(request, monkeypatch):
     """As many threads a call, for the smallest images too: the borders of the bands are anywhere."""
-    pool = backend._Pool()
+    pool = pools._Pool()
     pool.threads = request.param
-    monkeypatch.setattr(backend, "_pool", pool)
-    monkeypatch.setattr(backend, "BAND_COST", 1)
+    monkeypatch.setattr(pools, "_pool", pool)
+    monkeypatch.setattr(pools, "BAND_COST", 1)
 
 
 def rgbx(images):
@@ -55,11 +55,16 @@ def rgbx(images):
     return padded[..., :3]
 
 
+def planar(images):
+    """The same pixels, channel by channel."""
+    return np.moveaxis(np.moveaxis(images, -1, 1).copy(), 1, -1)
+
+
 def check(plan, images, what=""):
-    """Pixels 3 and 4 bytes apart, against ``pil``."""
+    """Pixels 3 and 4 bytes apart and in planes, against ``pil``."""
     expected = PilBackend(plan).run(images)["pixel_values"]
     run = NumbaBackend(plan).run
-    for form in (images, rgbx(images)):
+    for form in (images, rgbx(images), planar(images)):
         outputs = run(form)
         assert tuple(outputs) == plan.outputs
         values = outputs["pixel_values"]
@@ -206,6 +211,12 @@ def views():
         "red alone": np.broadcast_to(images[..., :1], images.shape),
         "channels first": np.moveaxis(np.ascontiguousarray(np.moveaxis(images, -1, 1)), 1, -1),
         "Fortran": np.asfortranarray(images),
+        "cropped channels first": planar(images)[:, 5:50, 7:60],
+        "channels first, upside down": planar(images)[:, ::-1],
+        "channels first, blue first": planar(images)[..., ::-1],
+        "row by row of each channel": np.moveaxis(np.moveaxis(images, -1, 2).copy(), 2, -1),
+        "gray, three times": np.broadcast_to(planar(images)[..., 1:2], images.shape),
+        "16 columns": planar(images)[:, :, 3:19],
         "one pixel": images[:, ::61, ::83],
         "one pixel backwards": images[:1, 60::-61, 82::-83],
         "one pixel everywhere": one,
@@ -291,7 +302,7 @@ def test_no_byte_outside_the_image_is_read():
             images = np.stack([noise(*shape, seed) for seed in range(2)])
             for pil, run in runs:
                 expected = pil(images)["pixel_values"]
-                for form in (images, rgbx(images)):
+                for form in (images, rgbx(images), planar(images)):
                     for at_end in (False, True):
                         assert np.array_equal(run(fenced.place(form, at_end))["pixel_values"], expected)
 
@@ -366,13 +377,13 @@ def test_after_a_fork(threads):
     run(images)  # the pool of the parent runs
 
     def child():
-        assert backend._pool._executor is None
+        assert pools._pool._executor is None
         for _ in range(3):
             assert np.array_equal(run(images)["pixel_values"], expected)
         run_in_threads()
 
     # Held at the moment of the fork, as by another thread of the parent.
-    with backend._pool.lock:
+    with pools._pool.lock:
         assert in_child(child) == 0
     assert_equal(run(images)["pixel_values"], expected, "the parent")
 
@@ -382,7 +393,7 @@ def test_where_no_thread_can_be_started(threads, monkeypatch):
         raise RuntimeError("can't start new thread")
 
     ((run, images, expected),) = mixed([2])
-    monkeypatch.setattr(backend._Pool, "submit", refuse)
+    monkeypatch.setattr(pools._Pool, "submit", refuse)
     assert_equal(run(images)["pixel_values"], expected, "no threads")
 
 
@@ -392,7 +403,7 @@ def test_busy_threads_are_not_waited_for(threads):
     free = threading.Event()
     at_last = threading.Timer(20, free.set)
     at_last.start()
-    taken = [backend._pool.submit(lambda: free.wait() and None) for _ in range(backend._pool.threads - 1)]
+    taken = [pools._pool.submit(lambda: free.wait() and None) for _ in range(pools._pool.threads - 1)]
     assert_equal(run(images)["pixel_values"], expected, "busy")
     assert not any(future.done() for future in taken)
     at_last.cancel()
@@ -404,7 +415,7 @@ def test_an_error_in_a_thread_reaches_the_caller(threads):
         raise OSError(f"rows {start} to {stop}")
 
     with pytest.raises(OSError, match=r"rows \d+ to \d+"):
-        backend.spread(band, 100, 100)
+        pools.spread(band, 100, 100)
 
 
 def python(code, **environment):
@@ -420,13 +431,13 @@ def python(code, **environment):
 SCRIPT = """
 import atexit, hashlib, threading
 import numpy as np
-import runtime.backends.numba as backend
-from runtime import Plan
+from runtime import Plan, threads
+from runtime.backends.numba import NumbaBackend
 from runtime.ops import Resize
 from runtime.ops.size import Size
 
-run = backend.NumbaBackend(Plan((Resize(Size(height=64, width=64), "bicubic", "pillow13"),), "pillow13")).run
-backend._pool.threads, backend.BAND_COST = 4, 1
+run = NumbaBackend(Plan((Resize(Size(height=64, width=64), "bicubic", "pillow13"),), "pillow13")).run
+threads._pool.threads, threads.BAND_COST = 4, 1
 images = (np.arange(3 * 90 * 80, dtype=np.uint32) * 2654435761 >> 13).astype(np.uint8).reshape(1, 90, 80, 3)
 
 def show():
@@ -468,16 +479,18 @@ def test_without_a_cache(monkeypatch):
         return njit(*args, **options)
 
     monkeypatch.setattr(numba, "njit", full_disk)
-    resize_numba.compiled.cache_clear()
+    resize_llvm.compiled.cache_clear()
     try:
         check(VIT, noise(50, 60)[None])
     finally:
-        resize_numba.compiled.cache_clear()
+        resize_llvm.compiled.cache_clear()
     assert asked == [True, False]
 
 
 def test_missing_numba(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "runtime.ops.resize_numba")
+    for name in ("resize_numba", "resize_llvm"):
+        monkeypatch.delitem(sys.modules, f"runtime.ops.{name}")
+        monkeypatch.delattr(f"runtime.ops.{name}")
     with pytest.raises(BackendUnavailable, match=r"pip install 'export-preprocessor\[fast\]'"):
         NumbaBackend(VIT)

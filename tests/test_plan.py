@@ -16,9 +16,12 @@ from runtime.ops import (
     Branch,
     Cast,
     CenterCrop,
+    ChannelsLast,
     Clamp,
     ConvertRGB,
+    CropToRatio,
     FlipChannels,
+    Grayscale,
     ImageSize,
     Interpolate,
     Normalize,
@@ -26,7 +29,10 @@ from runtime.ops import (
     PadToLargest,
     Rescale,
     Resize,
+    ResizeKeras,
     ResizeOpenCV,
+    ResizeSmoothed,
+    ScaleOffset,
 )
 from runtime.ops.arithmetic import Arithmetic
 from runtime.ops.cast import DTYPES
@@ -51,16 +57,20 @@ sizes = st.sampled_from([sorted(form) for form in FORMS]).flatmap(
 POINTWISE = {
     Rescale: st.builds(Rescale, number, number),
     Normalize: st.builds(Normalize, st.tuples(number, number, number), st.tuples(nonzero, nonzero, nonzero)),
+    ScaleOffset: st.builds(ScaleOffset, *[st.tuples(number, number, number)] * 2),
     Clamp: st.builds(lambda low, size: Clamp(low, low + size), number, nonzero),
     Cast: st.builds(Cast, st.sampled_from(DTYPES)),
 }
+target = st.builds(lambda height, width: Size(height=height, width=width), side, side)
 SPATIAL = {
     Resize: st.builds(Resize, sizes, st.sampled_from(sorted(FILTERS)), st.sampled_from(ORDERS)),
+    ResizeKeras: st.builds(ResizeKeras, target, st.sampled_from(["bilinear", "bicubic"]), st.booleans()),
     ResizeOpenCV: st.builds(ResizeOpenCV, sizes),
+    CropToRatio: st.builds(CropToRatio, side, side),
     CenterCrop: st.builds(CenterCrop, side, side),
     FlipChannels: st.just(FlipChannels()),
+    Grayscale: st.builds(Grayscale, st.booleans()),
 }
-target = st.builds(lambda height, width: Size(height=height, width=width), side, side)
 BEHIND = {
     Pad: st.builds(Pad, target, st.tuples(st.integers(0, 255).map(float)), st.booleans(), st.sampled_from(MODES)),
     FlipChannels: st.just(FlipChannels()),
@@ -71,9 +81,23 @@ OUTPUTS = {
     PadToLargest: st.builds(PadToLargest, st.sampled_from(["", "mask"])),
 }
 FLOATS = {
-    Interpolate: st.builds(Interpolate, sizes, st.sampled_from(["bilinear", "bicubic"]), st.booleans(), st.booleans())
+    Interpolate: st.builds(Interpolate, sizes, st.sampled_from(["bilinear", "bicubic"]), st.booleans(), st.booleans()),
+    ResizeSmoothed: st.builds(
+        lambda edge, *rest: ResizeSmoothed(Size(height=edge, width=edge + 1), *rest),
+        st.integers(4, 300),
+        st.sampled_from(["scipy", "torchvision"]),
+        st.booleans(),
+    ),
 }
-EVERY = {ConvertRGB: st.just(ConvertRGB()), **POINTWISE, **SPATIAL, **FLOATS, **BEHIND, **OUTPUTS}
+EVERY = {
+    ConvertRGB: st.just(ConvertRGB()),
+    ChannelsLast: st.just(ChannelsLast()),
+    **POINTWISE,
+    **SPATIAL,
+    **FLOATS,
+    **BEHIND,
+    **OUTPUTS,
+}
 
 
 steps_in_order = st.builds(
@@ -187,6 +211,7 @@ def test_the_json_is_as_documented():
                 "value": [1.5],
                 "centered": False,
                 "mode": "constant",
+                "once": False,
                 "mask": "pixel_mask",
             },
             {"op": "pad_to_largest", "mask": "second_mask"},

@@ -202,6 +202,13 @@ def test_auto_is_the_fastest(files):
     assert runtime.load(str(files["torchscript"])).backend == "numba"
 
 
+def test_auto_is_the_files_own_where_nothing_is_compiled(tmp_path):
+    for steps in ((CenterCrop(9, 9),), (), (Rescale(1 / 255), Interpolate(Size(height=5, width=5), "bilinear", False))):
+        files = write_artifacts(make_plan(*steps), tmp_path)
+        assert runtime.load(files["onnx"]).backend == "onnx"
+        assert runtime.load(files["torchscript"]).backend == "torchscript"
+
+
 def test_auto_on_a_device_is_torch(files):
     assert runtime.load(files["onnx"], device="cpu").backend == "torch"
     assert runtime.load(files["torchscript"], device="cpu").backend == "torchscript"
@@ -225,11 +232,14 @@ def test_mixed_sizes_come_back_in_order(pre):
 
 def test_images_of_one_size_run_as_one_batch(pre, monkeypatch):
     batches = []
-    run = pre._run.run
-    monkeypatch.setattr(pre._run, "run", lambda images: batches.append(images.shape) or run(images))
+    each = pre._each is not None  # images are read where they lie, of any size
+    run = pre._each if each else pre._run.run
+    place, name = (pre, "_each") if each else (pre._run, "run")
+    monkeypatch.setattr(place, name, lambda images: batches.append([image.shape for image in images]) or run(images))
     pre([noise(30, 40), noise(50, 60), noise(30, 40)])
-    one = [(1, 30, 40, 3), (1, 50, 60, 3), (1, 30, 40, 3)]  # compiled code gains nothing from a batch
-    assert batches == (one if pre.backend == "numba" else [(2, 30, 40, 3), (1, 50, 60, 3)])
+    small, large = (30, 40, 3), (50, 60, 3)
+    assert batches == ([[small, large, small]] if each else [[small, small], [large]])
+    assert each == (pre.backend in ("numba", "torch"))
 
 
 def test_mixed_kinds(pre, tmp_path):
@@ -315,6 +325,45 @@ def test_tensors_and_arrays_may_be_changed(pre):
         values = pre(noise(50, 41), return_tensors=kind).pixel_values
         values[0, 0, 0, 0] = 7
         assert values[0, 0, 0, 0] == 7
+
+
+# --- Labels
+
+
+def test_labels_come_back_as_they_were(pre):
+    image, labels, weights = noise(50, 41), ["cat"], np.array([0.5])
+    expected = reference(PLAN, image)[None]
+    assert_equal(pre(image).pixel_values, expected, pre.backend)
+    pair = pre(image, labels)
+    assert type(pair) is tuple
+    assert len(pair) == 2
+    assert pair[1] is labels
+    triple = pre(image, labels, weights)
+    assert type(triple) is tuple
+    assert len(triple) == 3
+    assert triple[1] is labels
+    assert triple[2] is weights
+    for result in (pair, triple):
+        assert_equal(result[0].pixel_values, expected, pre.backend)
+
+
+@pytest.mark.parametrize("labels", [0, [], np.zeros(2), False, "np"])
+def test_labels_may_be_anything_but_none(pre, labels):
+    result, got = pre(noise(50, 41), labels, return_tensors="pt")
+    assert got is labels
+    assert type(result.pixel_values) is torch.Tensor
+    assert pre(noise(50, 41), y=labels, sample_weight=labels)[1:] == (labels, labels) or type(labels) is np.ndarray
+
+
+def test_weights_without_labels_are_dropped(pre):
+    # As keras.utils.pack_x_y_sample_weight drops them.
+    assert type(pre(noise(50, 41), None, np.ones(1))) is Features
+    assert type(pre(noise(50, 41), sample_weight=np.ones(1))) is Features
+
+
+def test_return_tensors_is_a_keyword(pre):
+    with pytest.raises(TypeError, match="positional arguments"):
+        pre(noise(50, 41), None, None, "pt")
 
 
 # --- Features

@@ -7,9 +7,31 @@ are not the shared ones names a function of its own, with the reason.
 from __future__ import annotations
 
 from ..family import Family
-from . import classification
+from . import (
+    classification,
+    depth,
+    detection,
+    documents,
+    matching,
+    multimodal,
+    paddle,
+    restoration,
+    segmentation,
+    video,
+)
 
-_FAMILIES = (*classification.FAMILIES,)
+_FAMILIES = (
+    *classification.FAMILIES,
+    *detection.FAMILIES,
+    *segmentation.FAMILIES,
+    *multimodal.FAMILIES,
+    *documents.FAMILIES,
+    *paddle.FAMILIES,
+    *depth.FAMILIES,
+    *matching.FAMILIES,
+    *restoration.FAMILIES,
+    *video.FAMILIES,
+)
 
 FAMILIES: dict[str, Family] = {family.name: family for family in sorted(_FAMILIES, key=lambda f: f.name.lower())}
 """By transformers' name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runtime.ops import Normalize, Rescale, Step
+from runtime.ops import CropShare, FlipChannels, Normalize, Quantize, Rescale, Step
 from runtime.ops.size import LONGEST_SIDE, Size
 
 from .. import pipeline
@@ -19,11 +19,6 @@ def _idefics_legacy(config: Config) -> Config:
     """``image_size`` wins over ``size`` (image_processing_pil_idefics.py, ``__init__``)."""
     edge = config.get("image_size")
     return config if edge is None else {**config, "size": square(edge)}
-
-
-def _owlvit_legacy(config: Config) -> Config:
-    """Early configs have ``rescale`` as a flag (image_processing_pil_owlvit.py, ``__init__``)."""
-    return {**config, "do_rescale": config["rescale"]} if "rescale" in config else config
 
 
 def _convnext_steps(reader: Reader, reference: str) -> list[Step]:
@@ -66,6 +61,88 @@ def _efficientnet_steps(reader: Reader, reference: str) -> list[Step]:
             )
         steps.append(Normalize((0.0,) * reader.channels, reader.per_channel("image_std", nonzero=True)))
     return steps
+
+
+def _dinov3_steps(reader: Reader, reference: str) -> list[Step]:
+    """Rescales first, so that it resizes floats (image_processing_dinov3_vit.py:45)."""
+    steps = pipeline.rescale(reader, reference)
+    resizing = pipeline.torch_resize(reader, floats=bool(steps), antialias=True)
+    rest = [*pipeline.center_crop(reader, reference), *pipeline.normalize_floats(reader, reference, bool(steps))]
+    return [*pipeline.convert_rgb(reader), *steps, *resizing, *rest]
+
+
+def _levit_resize(reader: Reader, reference: str) -> list[Step]:
+    """The short side becomes 256 / 224 of ``size`` (image_processing_pil_levit.py:58)."""
+    if not reader.flag("do_resize"):
+        return []
+    size = pipeline.short_edge(reader)
+    if size.shortest_edge is not None:
+        size = Size(shortest_edge=int((256 / 224) * size.shortest_edge))
+    return [pipeline.resize_to(size, reader.filter(), reference)]
+
+
+def _poolformer_resize(reader: Reader, reference: str) -> list[Step]:
+    """``size / crop_pct``, where a square is a short side (image_processing_pil_poolformer.py:63)."""
+    if reader.values.get("crop_pct") is None or not reader.flag("do_resize"):
+        return pipeline.resize(reader, reference)
+    fraction, keys = reader.number("crop_pct"), pipeline.short_edge(reader).to_json()
+    if fraction <= 0 or not all(1 <= edge / fraction <= LONGEST_SIDE for edge in keys.values()):
+        reader.problem("crop_pct", f"a number above 0, and size / crop_pct from 1 to {LONGEST_SIDE}")
+        fraction = 1.0
+    edges = [int(edge / fraction) for edge in keys.values()]
+    size = Size(shortest_edge=edges[0]) if len(set(keys.values())) == 1 else Size(height=edges[0], width=edges[1])
+    return [pipeline.resize_to(size, reader.filter(), reference)]
+
+
+def _levit_steps(reader: Reader, reference: str) -> list[Step]:
+    return pipeline.standard(reader, reference, _levit_resize)
+
+
+def _poolformer_steps(reader: Reader, reference: str) -> list[Step]:
+    return pipeline.standard(reader, reference, _poolformer_resize)
+
+
+def _perceiver_steps(reader: Reader, reference: str) -> list[Step]:
+    """Cropped first, to ``size / crop_size`` of the short side (image_processing_pil_perceiver.py:50)."""
+    steps = pipeline.convert_rgb(reader)
+    if reader.flag("do_center_crop"):
+        rule = "torchvision" if reference == "torchvision" else "pil"
+        black = rule == "pil" and reader.flag("do_resize")
+        steps.append(CropShare(*reader.exact_size("size"), *reader.exact_size("crop_size"), rule, black))
+    return [*steps, *pipeline.resize(reader, reference), *pipeline.rescale_normalize(reader, reference)]
+
+
+def _mobilevit_steps(reader: Reader, reference: str) -> list[Step]:
+    """BGR, and nothing reads ``do_normalize`` (image_processing_pil_mobilevit.py:158).
+
+    The PIL class crops after the rescale, which makes no difference: what is missing is 0 before and after.
+    """
+    pipeline.ignore_normalize(reader)
+    steps = [*pipeline.convert_rgb(reader), *pipeline.resize(reader, reference)]
+    steps += [*pipeline.center_crop(reader, reference), *pipeline.rescale(reader, reference)]
+    return [*steps, FlipChannels()] if reader.flag("do_flip_channel_order") else steps
+
+
+def _imagegpt_steps(reader: Reader, reference: str) -> list[Step]:
+    """The index of each pixel's nearest colour (image_processing_pil_imagegpt.py:98); its PIL class never crops."""
+    steps = [*pipeline.convert_rgb(reader), *pipeline.resize(reader, reference)]
+    if reference == "torchvision":
+        steps += pipeline.center_crop(reader, reference)
+    else:
+        pipeline.ignore_crop(reader)
+    steps += pipeline.rescale_normalize(reader, reference)
+    if not reader.flag("do_color_quantize"):
+        return steps
+    if not any(isinstance(step, (Rescale, Normalize)) for step in steps):
+        reader.problem("do_color_quantize", "false without do_rescale and do_normalize, for uint8 squares overflow")
+    if reader.values.get("clusters") is None:
+        reader.problem("clusters", "the colours, or do_color_quantize to be false")
+        return steps
+    return [*steps, Quantize(reader.triples("clusters"), "float32" if reference == "torchvision" else "float64")]
+
+
+def _imagegpt_output(config: Config) -> str:
+    return "input_ids" if config.get("do_color_quantize") else "pixel_values"
 
 
 _TIPS = defaults(square(448), resample=BILINEAR, do_normalize=False, do_convert_rgb=True)
@@ -120,6 +197,13 @@ FAMILIES = (
     ),
     Family("DeiT", ("deit",), defaults(square(256), 224, **HALF)),
     Family(
+        "DINOv3ViT",
+        ("dinov3_vit",),
+        defaults(square(224), **IMAGENET, resample=BILINEAR),
+        steps=_dinov3_steps,
+        has_pil=False,
+    ),
+    Family(
         "EfficientNet",
         ("align", "efficientnet"),
         defaults(square(346), **HALF, crop_size=square(289), rescale_offset=False, include_top=True),
@@ -134,6 +218,20 @@ FAMILIES = (
         legacy=_idefics_legacy,
     ),
     Family(
+        "ImageGPT",
+        ("imagegpt",),
+        defaults(square(256), **HALF, resample=BILINEAR, do_color_quantize=True),
+        own_keys=("clusters", "do_color_quantize"),
+        steps=_imagegpt_steps,
+        output=_imagegpt_output,
+    ),
+    Family(
+        "Levit",
+        ("levit",),
+        defaults({"shortest_edge": 224}, 224, **IMAGENET, default_to_square=False),
+        steps=_levit_steps,
+    ),
+    Family(
         "MobileNetV1",
         ("mobilenet_v1",),
         defaults({"shortest_edge": 256}, 224, **HALF, resample=BILINEAR, default_to_square=False),
@@ -146,11 +244,14 @@ FAMILIES = (
         steps=pipeline.without_pad,
     ),
     Family(
-        "OwlViT",
-        ("owlvit",),
-        defaults(square(768), **CLIP, do_center_crop=False, crop_size=square(768), do_convert_rgb=True),
-        own_keys=("rescale",),
-        legacy=_owlvit_legacy,
+        "MobileViT",
+        ("mobilevit", "mobilevitv2"),
+        {
+            **defaults({"shortest_edge": 224}, 256, **HALF, default_to_square=False, do_flip_channel_order=True),
+            "do_normalize": None,
+        },
+        own_keys=("do_flip_channel_order", "do_reduce_labels"),
+        steps=_mobilevit_steps,
     ),
     Family(
         "PI0",
@@ -160,6 +261,14 @@ FAMILIES = (
             pad_size=square(224),
         ),
         has_pil=False,
+    ),
+    Family("Perceiver", ("perceiver",), defaults(square(224), 256, **IMAGENET), steps=_perceiver_steps),
+    Family(
+        "PoolFormer",
+        ("poolformer",),
+        defaults({"shortest_edge": 224}, 224, **IMAGENET, default_to_square=False, crop_pct=0.9),
+        own_keys=("crop_pct",),
+        steps=_poolformer_steps,
     ),
     Family("PPChart2Table", ("pp_chart2table",), defaults(square(1024), **CLIP)),
     Family("Pvt", ("pvt", "pvt_v2"), defaults(square(224), **IMAGENET)),

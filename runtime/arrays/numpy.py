@@ -9,7 +9,8 @@ from numpy import abs, clip, cos, exp2, floor, maximum, reshape, sin, trunc, whe
 
 __all__ = [
     "abs", "arange", "clip", "cos", "cumsum", "exp2", "first", "float32", "floor", "largest", "maximum",
-    "quotient32", "reciprocal", "reshape", "running_total", "scalar", "sin", "take", "trunc", "where",
+    "quotient32", "reciprocal", "reshape", "running_total", "running_total32", "scalar", "sin", "take", "trunc",
+    "where",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -49,6 +50,11 @@ def cumsum(x: Array) -> Array:
 def running_total(x: Array) -> Array:
     """Sums over the last axis, added one by one as C does: pairwise sums round differently."""
     return np.cumsum(x, axis=-1)[..., -1:]
+
+
+def running_total32(x: Array) -> Array:
+    """:func:`running_total` of float32 numbers, each sum rounded to float32."""
+    return np.cumsum(x.astype(np.float32), axis=-1)[..., -1:].astype(np.float64)
 
 
 def first(x: Array) -> Array:

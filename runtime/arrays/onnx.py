@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .. import geometry, interpolation, resample, taps
+from .. import colours, geometry, interpolation, resample, taps
 from . import bind
 
 
 class Image(NamedTuple):
     """An image on its way through the graph: ``pixels`` in ``layout``; sizes are integers or scalars.
 
+    ``shape`` is that of the pixels behind the batch's, where it is not channels, height and width any more.
     ``outputs`` are the graph's outputs besides: name, value, and the sizes behind the batch's.
     """
 
@@ -19,6 +20,7 @@ class Image(NamedTuple):
     width: Any
     layout: str = "NCHW"
     channels: int = 3
+    shape: tuple[Any, ...] = ()
     outputs: tuple[tuple[str, Any, tuple[Any, ...]], ...] = ()
 
 
@@ -54,6 +56,7 @@ class Formulas:
         self.geometry = bind(geometry, **numbers)
         self.resample = bind(resample, geometry=self.geometry, **numbers)
         self.interpolation = bind(interpolation, filter_value=self.resample.filter_value, **numbers)
+        self.colours = bind(colours, **numbers)
         self.taps = bind(taps, point_position=self.interpolation.point_position, **numbers)
 
 

@@ -8,7 +8,11 @@ import numpy as np
 
 
 class Backend(Protocol):
-    """Runs a Plan on images of one size."""
+    """Runs a Plan on images of one size.
+
+    One that reads images wherever they lie has ``run_each`` too, which takes a list of uint8 ``[H, W, 3]``: pixels may
+    be 4 bytes apart, and sizes may differ, but not those behind the Plan's first kernel.
+    """
 
     output_names: tuple[str, ...]
 

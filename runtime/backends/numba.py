@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import collections
-import concurrent.futures
-import contextlib
-import os
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from .. import geometry
 from ..errors import BackendUnavailable
-from ..lowering import Resample, lower
-from ..ops import ConvertRGB
+from ..lowering import Resample, compiled_part, lower
+from ..ops import ConvertRGB, ImageSize, InferLayout
 from ..ops.table import Table
 from ..plan import Plan
+from ..reference import run_batch
 
 Array = np.ndarray[Any, Any]
-
-MOST_THREADS = 8
-"""Threads of one call; an image gains little from more."""
-
-BAND_COST = 100_000
-"""Nanoseconds of work that are worth a second thread: waking one takes about a third of that."""
 
 
 class NumbaBackend:
@@ -32,87 +22,51 @@ class NumbaBackend:
 
     def __init__(self, plan: Plan) -> None:
         try:
-            from ..ops.resize_numba import ResampleTable
+            from ..ops import resize_numba
+            from ..ops.resize_llvm import compiled
         except ImportError as error:  # a numba that refuses the installed NumPy says so in its error
             raise BackendUnavailable(
                 f"backend 'numba' needs numba: pip install 'export-preprocessor[fast]' ({error})"
             ) from error
         self.output_names = plan.outputs
-        self._steps = [step for step in plan.steps if not isinstance(step, ConvertRGB)]
-        self._resample = None
+        self._output, self._resize = plan.output, resize_numba.resize
+        self._steps = [step for step in plan.steps if not isinstance(step, (ConvertRGB, InferLayout))]
+        self._first: Resample | None = None
+        self._sizes: list[ImageSize] = []
         kernels = lower(plan.steps, plan.channels)
-        first = kernels[0] if kernels else None
-        # The compiled kernel is for RGB, and averages no blocks before.
-        if isinstance(first, Resample) and plan.channels == 3 and not first.resize.reducing_gap:
-            table = kernels[1] if len(kernels) > 1 and isinstance(kernels[1], Table) else Table(())
-            self._resample = ResampleTable(first, table.values())
-            done = 1 + (first.crop is not None) + len(table.steps)
-            self._steps = self._steps[done:]
+        part = compiled_part(kernels, plan.channels)
+        if part is not None:
+            before, self._first = part
+            behind = kernels[before + 1 :]
+            table = behind[0] if behind and isinstance(behind[0], Table) else Table(())
+            compiled()
+            self._table = table.values()
+            self._sizes = [step for step in self._steps[:before] if isinstance(step, ImageSize)]
+            self._steps = self._steps[before + 1 + (self._first.crop is not None) + len(table.steps) :]
 
     def run(self, images: Array) -> dict[str, Array]:
-        """uint8 ``[N, H, W, 3]``, pixels 3 or 4 bytes apart, to a batch of each output. Safe in many threads."""
-        if self._resample is not None:
-            batch = self._resample.run(images, spread)
+        """uint8 ``[N, H, W, 3]``, in any layout, to a batch of each output. Safe in many threads."""
+        return self.run_each(list(images))
+
+    def run_each(self, images: list[Array]) -> dict[str, Array]:
+        """As :class:`.Backend` says: the results are written into one batch, and images of one size run as one."""
+        if self._first is not None:
+            step = self._first.resize
+            batch = self._resize(images, self._axes, step.kernel, step.support, step.weights, self._table)
+            sizes = {size.name: np.stack([size.size_of(image) for image in images]) for size in self._sizes}
             if not self._steps:
-                return {"pixel_values": batch}
-            images = np.moveaxis(batch, 1, -1)
-        return {"pixel_values": np.stack([self._one(image) for image in images])}
+                return {self._output: batch, **sizes}
+            result = run_batch(self._steps, list(np.moveaxis(batch, 1, -1)), self._output)
+            return {self._output: result.pop(self._output), **sizes, **result}
+        return run_batch(self._steps, images, self._output)
 
-    def _one(self, image: Array) -> Array:
-        for step in self._steps:
-            image = step.reference(image)
-        return np.ascontiguousarray(np.moveaxis(image, -1, 0))
-
-
-class _Pool:
-    """Threads that all calls share, started by the first call that wants more than its own."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
-        self.threads = min(len(affinity(0)) if affinity else os.cpu_count() or 1, MOST_THREADS)
-        self._executor: concurrent.futures.ThreadPoolExecutor | None = None
-
-    def submit(self, work: Callable[[], None]) -> concurrent.futures.Future[None]:
-        with self.lock:
-            if self._executor is None:
-                self._executor = concurrent.futures.ThreadPoolExecutor(self.threads - 1, "export-preprocessor")
-        return self._executor.submit(work)
-
-
-_pool = _Pool()
-
-
-def _after_fork() -> None:
-    """A child has none of its parent's threads, and may have one's lock."""
-    global _pool
-    _pool = _Pool()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-def spread(band: Callable[[int, int], None], rows: int, cost: int) -> None:
-    """Runs ``band`` on ``rows`` rows, in as many threads as pay at ``cost`` nanoseconds of work."""
-    pool = _pool
-    bands = max(1, min(pool.threads, cost // BAND_COST, rows))
-    todo = collections.deque((rows * i // bands, rows * (i + 1) // bands) for i in range(bands))
-
-    def work() -> None:
-        while True:
-            try:
-                start, stop = todo.popleft()
-            except IndexError:
-                return
-            band(start, stop)
-
-    futures = []
-    with contextlib.suppress(RuntimeError):  # no thread can be started, as when the interpreter is on its way out
-        for _ in range(bands - 1):
-            futures.append(pool.submit(work))
-    work()
-    for future in futures:
-        # One that still waits behind those of other calls has nothing left to do.
-        if not future.cancel():
-            future.result()
+    def _axes(self, height: int, width: int) -> tuple[list[int], list[int], bool]:
+        """As :data:`runtime.ops.resize_numba.Axes`."""
+        assert self._first is not None
+        step, crop = self._first.resize, self._first.crop
+        new_height, new_width = step.output_size(height, width)
+        rows, columns = [height, new_height, 0, new_height, 1], [width, new_width, 0, new_width, 1]
+        if crop is not None:
+            rows[2:4] = geometry.crop_offset(new_height, crop.height, crop.rule), crop.height
+            columns[2:4] = geometry.crop_offset(new_width, crop.width, crop.rule), crop.width
+        return rows, columns, bool(geometry.vertical_first(height, width, new_height, new_width, step.order))

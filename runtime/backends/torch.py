@@ -1,7 +1,7 @@
 """A Plan as torch modules."""
 
-import ctypes
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Dict
 
 import numpy as np
@@ -9,19 +9,53 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..lowering import Kernel, Resample, lower
-from ..ops import CenterCrop, FlipChannels, Interpolate, Pad, ResizeOpenCV
+from ..lowering import Branched, Kernel, Resample, lower, one_by_one
+from ..ops import (
+    AlignLongAxis,
+    CenterCrop,
+    ChannelsLast,
+    CropMargin,
+    CropShare,
+    CropToRatio,
+    FlipChannels,
+    Grayscale,
+    ImageSize,
+    Interpolate,
+    Pad,
+    PadToLargest,
+    Quantize,
+    ResizeKeras,
+    ResizeOpenCV,
+    ResizeSmoothed,
+)
+from ..ops.align_long_axis_torch import AlignLongAxisModule
 from ..ops.arithmetic import Arithmetic
 from ..ops.arithmetic_torch import arithmetic
 from ..ops.center_crop_torch import CenterCropModule
+from ..ops.channels_last_torch import ChannelsLastModule
+from ..ops.crop_margin_torch import CropMarginModule
+from ..ops.crop_share_torch import CropShareModule
+from ..ops.crop_to_ratio_torch import CropToRatioModule
 from ..ops.flip_channels_torch import FlipChannelsModule
+from ..ops.grayscale_torch import GrayscaleModule
+from ..ops.image_size_torch import ImageSizeModule
 from ..ops.interpolate_torch import InterpolateModule
+from ..ops.pad_to_largest_torch import PadToLargestModule
 from ..ops.pad_torch import PadModule
+from ..ops.quantize_torch import QuantizeModule
+from ..ops.resize_keras_torch import ResizeKerasModule
 from ..ops.resize_opencv_torch import ResizeOpenCVModule
+from ..ops.resize_smoothed_torch import ResizeSmoothedModule
 from ..ops.resize_torch import ResampleModule
 from ..ops.table import Table
 from ..ops.table_torch import TableModule
 from ..plan import Plan
+from ..shared_tensor import shared_tensor
+
+Array = np.ndarray[Any, Any]
+
+WITH_OUTPUTS = (Pad, ImageSize, PadToLargest, Branched)
+"""Kernels that may give outputs besides the image."""
 
 
 class Preprocess(nn.Module):
@@ -32,8 +66,9 @@ class Preprocess(nn.Module):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
-        self.kernels = nn.Sequential(*to_modules(lower(plan.steps, plan.channels)))
-        self.channels = plan.channels
+        kernels = lower(plan.steps, plan.channels)
+        self.stages = nn.ModuleList(to_stages(kernels, plan.channels))
+        self.channels, self.output, self.one_by_one = plan.channels, plan.output, one_by_one(kernels)
 
     def forward(self, images: Tensor) -> Dict[str, Tensor]:
         if images.dim() != 4 or images.dtype != torch.uint8:
@@ -42,11 +77,75 @@ class Preprocess(nn.Module):
             images = images.permute(0, 3, 1, 2)
         if images.shape[1] != self.channels:
             raise ValueError(f"expected {self.channels} channels, first or last")
-        return {"pixel_values": self.kernels(images)}
+        if not self.one_by_one or images.shape[0] == 1:
+            return self.run(images)
+        results = self.run(images[:1])
+        for i in range(1, images.shape[0]):
+            for name, output in self.run(images[i : i + 1]).items():
+                results[name] = torch.cat([results[name], output])
+        return results
+
+    def run(self, images: Tensor) -> Dict[str, Tensor]:
+        """Images that make one batch, channels first."""
+        outputs: Dict[str, Tensor] = {}
+        for stage in self.stages:
+            images = stage(images, outputs)
+        results = {self.output: images}
+        for name, output in outputs.items():
+            results[name] = output
+        return results
+
+
+class Chain(nn.Module):
+    """Modules that map an image to an image, one after the other."""
+
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.kernels = nn.Sequential(*modules)
+
+    def forward(self, image: Tensor, outputs: Dict[str, Tensor]) -> Tensor:
+        result: Tensor = self.kernels(image)
+        return result
+
+
+class BranchModule(nn.Module):
+    """``[N, C, H, W]`` stays as it is; the outputs get what the stages make of it."""
+
+    def __init__(self, name: str, stages: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.name, self.stages = name, nn.ModuleList(stages)
+
+    def forward(self, image: Tensor, outputs: Dict[str, Tensor]) -> Tensor:
+        inner: Dict[str, Tensor] = {}
+        result = image
+        for stage in self.stages:
+            result = stage(result, inner)
+        outputs[self.name] = result
+        for name, output in inner.items():
+            outputs[name] = output
+        return image
+
+
+def to_stages(kernels: Sequence[Kernel], channels: int) -> Iterator[nn.Module]:
+    """The modules that run ``kernels``, ``(image, outputs)`` to the next image."""
+    for has_outputs, group in itertools.groupby(kernels, lambda kernel: isinstance(kernel, WITH_OUTPUTS)):
+        if not has_outputs:
+            yield Chain(to_modules(tuple(group)))
+            continue
+        for kernel in group:
+            match kernel:
+                case Pad():
+                    yield PadModule(kernel, channels)
+                case ImageSize():
+                    yield ImageSizeModule(kernel)
+                case PadToLargest():
+                    yield PadToLargestModule(kernel)
+                case Branched():
+                    yield BranchModule(kernel.name, to_stages(kernel.kernels, channels))
 
 
 def to_modules(kernels: Sequence[Kernel]) -> Iterator[nn.Module]:
-    """The modules that run ``kernels``; one runs a resize and the table behind it."""
+    """The modules that run ``kernels`` without outputs; one runs a resize and the table behind it."""
     for i, kernel in enumerate(kernels):
         behind = kernels[i + 1] if i + 1 < len(kernels) else None
         if isinstance(kernel, Resample):
@@ -58,22 +157,39 @@ def to_modules(kernels: Sequence[Kernel]) -> Iterator[nn.Module]:
 def to_module(kernel: Kernel) -> nn.Module:
     """The module that runs one kernel."""
     match kernel:
+        case AlignLongAxis():
+            return AlignLongAxisModule(kernel)
         case Resample():
             return ResampleModule(kernel)
+        case ResizeKeras():
+            return ResizeKerasModule(kernel)
         case ResizeOpenCV():
             return ResizeOpenCVModule(kernel)
         case Interpolate():
             return InterpolateModule(kernel)
+        case ResizeSmoothed():
+            return ResizeSmoothedModule(kernel)
+        case CropMargin():
+            return CropMarginModule(kernel)
+        case CropShare():
+            return CropShareModule(kernel)
+        case CropToRatio():
+            return CropToRatioModule(kernel)
         case CenterCrop():
             return CenterCropModule(kernel)
         case Table():
             return TableModule(kernel)
         case Arithmetic():
             return arithmetic(kernel)
-        case Pad():
-            return PadModule(kernel)
         case FlipChannels():
             return FlipChannelsModule()
+        case ChannelsLast():
+            return ChannelsLastModule()
+        case Grayscale():
+            return GrayscaleModule(kernel)
+        case Quantize():
+            return QuantizeModule(kernel)
+    raise TypeError(f"no module for {kernel!r}")
 
 
 class TorchBackend:
@@ -83,24 +199,40 @@ class TorchBackend:
         self.output_names = plan.outputs
         self._device = torch.device(device or "cpu")
         self._module = module.to(self._device).eval()
+        self.run_each = self._run_each if self._device.type == "cpu" and _resizes_first(module) else None
 
-    def run(self, images: np.ndarray[Any, Any]) -> dict[str, Tensor]:
-        if not images.flags.writeable:  # as those of a PIL image, which torch warns of
-            images = _writeable(images)
+    def run(self, images: Array) -> dict[str, Tensor]:
         # Channels first, so that the module need not guess.
-        batch = torch.from_numpy(images).to(self._device).permute(0, 3, 1, 2)
+        batch = shared_tensor(images).to(self._device).permute(0, 3, 1, 2)
+        return self._guarded(self._module, batch)
+
+    def _run_each(self, images: list[Array]) -> dict[str, Tensor]:
+        """As :class:`.Backend` says: the first kernel makes one batch of them."""
+        return self._guarded(self._each, images)
+
+    def _each(self, images: list[Array]) -> dict[str, Tensor]:
+        """What the module gives."""
+        chain, *stages = list[Any](self._module.stages)
+        resize, *kernels = chain.kernels
+        outputs: dict[str, Tensor] = {}
+        batch = resize.each(images)
+        for kernel in kernels:
+            batch = kernel(batch)
+        for stage in stages:
+            batch = stage(batch, outputs)
+        return {self._module.output: batch, **outputs}
+
+    def _guarded(self, run: Callable[[Any], dict[str, Tensor]], images: Any) -> dict[str, Tensor]:
         try:
             with torch.no_grad():  # inference_mode's tensors could not be trained on
-                result: dict[str, Tensor] = self._module(batch)
+                return run(images)
         except (ValueError, RuntimeError, torch.jit.Error) as error:
+            shape = tuple(images[0].shape if isinstance(images, list) else images.shape)
             reason = str(error).strip().splitlines()[-1]
-            raise InputError(f"torch failed on images of shape {images.shape}: {reason}") from error
-        return result
+            raise InputError(f"torch failed on images of shape {shape}: {reason}") from error
 
 
-def _writeable(images: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """The same memory under a name that may write to it, which nothing here does."""
-    images = np.ascontiguousarray(images)
-    memory: Any = (ctypes.c_uint8 * images.nbytes).from_address(images.ctypes.data)
-    memory.owner = images  # keeps it alive
-    return np.frombuffer(memory, np.uint8).reshape(images.shape)
+def _resizes_first(module: Any) -> bool:
+    """Whether the first thing that an eager module does is a resize."""
+    stages: Any = module.stages if isinstance(module, Preprocess) else []
+    return len(stages) > 0 and isinstance(stages[0], Chain) and isinstance(stages[0].kernels[0], ResampleModule)

@@ -12,6 +12,7 @@ from .cast import Cast
 from .clamp import Clamp
 from .normalize import Normalize
 from .rescale import Rescale
+from .scale_offset import ScaleOffset
 from .table import Pointwise
 
 
@@ -30,6 +31,11 @@ def _apply(g: Any, step: Pointwise, pixels: Any) -> Any:
         case Rescale():
             product = g.cast(pixels, step.precision) * g.value(step.factor, step.precision)
             return g.cast(product, "float32") - g.value(step.offset, "float32")
+        case ScaleOffset():
+            scale, offset = (
+                g.constant(np.reshape(values, (-1, 1, 1)), "float32") for values in (step.scale, step.offset)
+            )
+            return g.cast(pixels, "float32") * scale + offset
         case Clamp():
             low, high = (g.value(number, "float32") for number in (step.low, step.high))
             return g.node("Clip", g.cast(pixels, "float32"), low, high)

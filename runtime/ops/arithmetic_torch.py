@@ -10,6 +10,7 @@ from .cast import Cast
 from .clamp import Clamp
 from .normalize import Normalize
 from .rescale import Rescale
+from .scale_offset import ScaleOffset
 from .table import Pointwise
 
 
@@ -24,6 +25,11 @@ def rescale(image: Tensor, factor: float, offset: float, wide: bool) -> Tensor:
     return (result - offset).contiguous()
 
 
+def scale_offset(image: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
+    """``[N, C, H, W]`` to float32; ``scale`` and ``offset`` are float32 ``[C, 1, 1]``."""
+    return (image.to(torch.float32) * scale + offset).contiguous()
+
+
 def cast(image: Tensor, dtype: torch.dtype) -> Tensor:
     """Any shape to ``dtype``, as a tensor of its own."""
     return image.to(dtype, copy=True).contiguous()
@@ -33,11 +39,13 @@ def cast(image: Tensor, dtype: torch.dtype) -> Tensor:
 # a cast to float16 before a step in float32.
 normalize_op = torch.library.custom_op("export_preprocessor::normalize", normalize, mutates_args=())
 rescale_op = torch.library.custom_op("export_preprocessor::rescale", rescale, mutates_args=())
+scale_offset_op = torch.library.custom_op("export_preprocessor::scale_offset", scale_offset, mutates_args=())
 cast_op = torch.library.custom_op("export_preprocessor::cast", cast, mutates_args=())
 
 
 @normalize_op.register_fake
 @rescale_op.register_fake
+@scale_offset_op.register_fake
 def _(image: Tensor, *settings: object) -> Tensor:
     return image.new_empty(image.shape, dtype=torch.float32)
 
@@ -81,6 +89,25 @@ class RescaleModule(nn.Module):
         return rescale(image, self.factor, self.offset, self.wide)
 
 
+class ScaleOffsetModule(nn.Module):
+    """``[N, C, H, W]`` to float32."""
+
+    scale: Tensor
+    offset: Tensor
+
+    def __init__(self, step: ScaleOffset) -> None:
+        super().__init__()
+        for name, values in (("scale", step.scale), ("offset", step.offset)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).reshape(-1, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102  as in resize_torch
+            if torch.compiler.is_compiling():
+                compiled: Tensor = scale_offset_op(image, self.scale, self.offset)
+                return compiled
+        return scale_offset(image, self.scale, self.offset)
+
+
 class ClampModule(nn.Module):
     """Any shape to float32."""
 
@@ -118,6 +145,8 @@ def _module(step: Pointwise) -> nn.Module:
             return NormalizeModule(step)
         case Rescale():
             return RescaleModule(step)
+        case ScaleOffset():
+            return ScaleOffsetModule(step)
         case Clamp():
             return ClampModule(step)
         case Cast():

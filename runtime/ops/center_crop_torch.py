@@ -10,6 +10,13 @@ from .center_crop import CenterCrop
 geometry = arrays.reload(_geometry, "torch")
 
 
+def crop(image: Tensor, top: int, left: int, height: int, width: int) -> Tensor:
+    """``[N, C, H, W]`` to ``[N, C, height, width]``, with zeros for what lies outside."""
+    bottom, right = height - image.shape[2] + top, width - image.shape[3] + left
+    # A negative amount of padding crops.
+    return F.pad(image, [-left, right, -top, bottom])
+
+
 class CenterCropModule(nn.Module):
     """``[N, C, H, W]`` to ``[N, C, height, width]``."""
 
@@ -20,6 +27,4 @@ class CenterCropModule(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         top = geometry.crop_offset(image.shape[2], self.height, self.rule)
         left = geometry.crop_offset(image.shape[3], self.width, self.rule)
-        bottom, right = self.height - image.shape[2] + top, self.width - image.shape[3] + left
-        # A negative amount of padding crops.
-        return F.pad(image, [-left, right, -top, bottom])
+        return crop(image, top, left, self.height, self.width)

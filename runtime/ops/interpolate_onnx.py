@@ -42,13 +42,18 @@ def _rows(g: Any, formulas: Formulas, step: Interpolate, pixels: Any, n_in: Any,
     start, weights = formulas.interpolation.block_weights(
         n_in, n_out, step.filter, step.antialias, step.align_corners, fused, BLOCK
     )
+    return rows(g, pixels, start, weights, n_out)
+
+
+def rows(g: Any, pixels: Any, start: Any, weights: Any, n_out: Any) -> Any:
+    """``[N, C, n_in, columns]`` to ``[N, C, n_out, columns]``, by weights of :mod:`runtime.interpolation`."""
     offsets = g.node("Range", g.constant(0, "int64"), g.size(weights, 2), g.constant(1, "int64"))
     index = g.node("Unsqueeze", g.cast(start, "int64"), g.constant([1], "int64")) + offsets
     windows = g.node("Gather", pixels, index, axis=2)  # [N, C, blocks, window, columns]
-    rows = g.node("MatMul", g.cast(weights, "float32"), windows, dtype="float32")
+    result = g.node("MatMul", g.cast(weights, "float32"), windows, dtype="float32")
     columns = g.node("Shape", pixels, start=3, end=4, dtype="int64")
     merged = g.node("Concat", g.constant([0, 0, -1], "int64"), columns, axis=0)
-    rows = g.node("Reshape", rows, merged)
+    result = g.node("Reshape", result, merged)
     if isinstance(n_out, int) and n_out % BLOCK == 0:
-        return rows
-    return g.node("Slice", rows, g.constant([0], "int64"), g.shape(n_out), g.constant([2], "int64"))
+        return result
+    return g.node("Slice", result, g.constant([0], "int64"), g.shape(n_out), g.constant([2], "int64"))

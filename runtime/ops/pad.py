@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..geometry import pad_offset
+from ..geometry import excess, pad_offset
 from .size import Size
 
-MODES = ("constant", "symmetric", "reflect")
-"""What the new pixels are: ``value``, or the image mirrored, with its edge or without."""
+MODES = ("constant", "symmetric", "reflect", "replicate")
+"""What the new pixels are: ``value``, the image mirrored, with its edge or without, or its edge alone."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Pad:
         value: of the new pixels: one number, or one for each channel.
         centered: whether the image comes into the middle, instead of to the top left corner.
         mode: one of :data:`MODES`.
+        once: whether a border that would mirror the mirror image is an error, as in torch.
         mask: the name of an output besides, int64 ``[H, W]``: 1 where the image is, 0 where padding; none by default.
     """
 
@@ -32,6 +33,7 @@ class Pad:
     value: tuple[float, ...] = (0.0,)
     centered: bool = False
     mode: str = "constant"
+    once: bool = False
     mask: str = ""
 
     def __post_init__(self) -> None:
@@ -39,6 +41,8 @@ class Pad:
             raise ValueError(f"value: expected a finite number, or one for each channel, got {self.value!r}")
         if self.mode not in MODES:
             raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {self.mode!r}")
+        if self.once and self.mode in ("constant", "replicate"):
+            raise ValueError("once: expected false where nothing is mirrored")
         if self.mask and self.centered:
             raise ValueError("mask: expected none where the image is centered")
 
@@ -56,7 +60,13 @@ class Pad:
         new_height, new_width = self.size.output_size(height, width)
         if height > new_height or width > new_width:
             raise InputError(f"pad_size {new_height}x{new_width} is smaller than the image, {height}x{width}")
+        if self.once and (self._excess(height, new_height) > 0 or self._excess(width, new_width) > 0):
+            raise InputError(f"an image of {height}x{width} is too small to be mirrored to {new_height}x{new_width}")
         return new_height, new_width
+
+    def _excess(self, size: int, padded: int) -> int:
+        """How many samples a side lacks to be mirrored."""
+        return excess(size, padded, self.centered, self.mode == "symmetric")
 
     def values(self, channels: int) -> tuple[float, ...]:
         """One for each channel. Raises ``ValueError`` where the number of channels is another."""
@@ -74,7 +84,8 @@ class Pad:
         """``[H, W, C]`` of any dtype to ``[h, w, C]`` (image_processing_backends.py:507)."""
         rows, columns = self.padding(*image.shape[:2])
         if self.mode != "constant":
-            return np.pad(image, (rows, columns, (0, 0)), mode=self.mode)  # type: ignore[call-overload,no-any-return]
+            mode = "edge" if self.mode == "replicate" else self.mode
+            return np.pad(image, (rows, columns, (0, 0)), mode=mode)  # type: ignore[call-overload,no-any-return]
         values = self.values(image.shape[2])
         padded = [
             np.pad(channel, (rows, columns), constant_values=value)

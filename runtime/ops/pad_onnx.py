@@ -18,7 +18,11 @@ def lower(g: Any, formulas: Formulas, step: Pad, image: Image) -> Image:
         for axis, (size, new, offset) in enumerate(zip(sizes, padded, before, strict=True), 2):
             if not isinstance(new < size, bool):
                 new = new + zero_unless(g, new < size, "pad_size_is_smaller_than_the_image")
-            index = formulas.resample.mirrored(size, new, offset, step.mode == "symmetric")
+            edge = step.mode == "symmetric"
+            too_small = geometry.excess(size, new, step.centered, edge) > 0
+            if step.once and not isinstance(too_small, bool):
+                new = new + zero_unless(g, too_small, "too_small_to_be_mirrored")
+            index = formulas.resample.border(size, new, offset, step.mode)
             pixels = g.node("Gather", pixels, g.cast(index, "int64"), axis=axis)
         return image._replace(pixels=pixels, height=height, width=width)
     after = [

@@ -27,25 +27,33 @@ class PadModule(nn.Module):
         self.numbers: List[int]
         self.rule, self.numbers = step.size.rule
         self.values: List[float] = list(step.values(channels) if len(set(step.value)) > 1 else step.value[:1])
-        self.centered, self.mode, self.mask = step.centered, step.mode, step.mask
+        self.centered, self.mode, self.once, self.mask = step.centered, step.mode, step.once, step.mask
 
     def forward(self, image: Tensor, outputs: Dict[str, Tensor]) -> Tensor:
         height, width = image.shape[2], image.shape[3]
         new_height, new_width = geometry.output_size(height, width, self.rule, self.numbers)
+        excess = 0
+        if self.once:
+            edge = self.mode == "symmetric"
+            rows_excess = geometry.excess(height, new_height, self.centered, edge)
+            excess = max(rows_excess, geometry.excess(width, new_width, self.centered, edge))
         checked = False
         if not torch.jit.is_scripting():  # noqa: SIM102  as in resize_torch
             if torch.compiler.is_compiling():
                 # torch.compile may know the sizes only when it runs, and then raises RuntimeError.
                 torch._check(new_height >= height)
                 torch._check(new_width >= width)
+                torch._check(excess <= 0)
                 checked = True
         if not checked and (new_height < height or new_width < width):
             raise ValueError("pad_size is smaller than the image")
+        if not checked and excess > 0:
+            raise ValueError("the image is too small to be mirrored")
         top = geometry.pad_offset(height, new_height, self.centered)
         left = geometry.pad_offset(width, new_width, self.centered)
         if self.mode != "constant":
-            rows = resample.mirrored(height, new_height, top, self.mode == "symmetric").to(image.device, torch.int64)
-            columns = resample.mirrored(width, new_width, left, self.mode == "symmetric").to(image.device, torch.int64)
+            rows = resample.border(height, new_height, top, self.mode).to(image.device, torch.int64)
+            columns = resample.border(width, new_width, left, self.mode).to(image.device, torch.int64)
             return image.index_select(2, rows).index_select(3, columns)
         margins = [left, new_width - width - left, top, new_height - height - top]
         if self.mask:

@@ -1,324 +1,25 @@
-"""Resize, crop and table in integers, compiled by numba: a pass is a few vector instructions an output pixel.
-
-The inner loops are LLVM vectors written by hand, since numba's own loops over three interleaved channels stay scalar.
-LLVM maps the vectors to what the processor has: no instruction set is named here.
-
-Sums are int32, as in Pillow's ``Resample.c``: the weights of a window sum to 2**22, and their magnitudes to less than
-1.6 times that under every filter, so that the positive ones and 8-bit pixels give less than 2**31.
-"""
+"""Resize, crop and table by the kernel of :mod:`.resize_llvm`, of images as they lie in memory."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic, register_jitable
 
-from .. import geometry
-from ..lowering import Resample
-from ..resample import PRECISION_BITS, block_weights
+from ..resample import block_weights
+from ..threads import spread
+from .resize_llvm import BLOCK, HELD, ROWS, compiled
 
 Array = np.ndarray[Any, Any]
+Axes = tuple[list[int], list[int], bool]
+"""Of the rows and of the columns: samples before and after, offset and count of the crop, and the factor by which
+samples were averaged before; and whether the vertical pass runs first."""
 
-BLOCK = 64
-"""Bytes of a row that the vertical pass computes at once."""
-
-ROWS = 4
-"""Rows of the image that the horizontal pass computes at once, and taps that it adds at once."""
-
-HELD = 48
-"""Rows between the passes beyond those of one window: few enough for the cache next to a core."""
-
-_alloca: Any = cgutils.alloca_once_value  # in the entry block, where LLVM makes it a register
-_BYTE, _WORD, _LONG = ir.IntType(8), ir.IntType(32), ir.IntType(64)
-
-
-# --- Vectors
-
-
-def _splat(value: int, lanes: int) -> ir.Constant:
-    return ir.Constant(ir.VectorType(_WORD, lanes), [value] * lanes)
-
-
-def _shuffle(builder: Any, vector: Any, lanes: list[int], other: Any = None) -> Any:
-    """Lanes of ``vector``, counted on into ``other``, which is zero by default."""
-    if other is None:
-        other = ir.Constant(vector.type, None)
-    return builder.shuffle_vector(vector, other, ir.Constant(ir.VectorType(_WORD, len(lanes)), lanes))
-
-
-def _load(builder: Any, address: Any, kind: Any) -> Any:
-    value = builder.load(builder.inttoptr(address, kind.as_pointer()))
-    value.align = 1
-    return value
-
-
-def _store(builder: Any, value: Any, address: Any) -> None:
-    builder.store(value, builder.inttoptr(address, value.type.as_pointer())).align = 1
-
-
-def _multiply_add(builder: Any, total: Any, pixels: Any, weights: Any) -> None:
-    """Adds the products of bytes and weights to the int32 vector that ``total`` points to."""
-    wide = builder.zext(pixels, weights.type)
-    builder.store(builder.add(builder.load(total), builder.mul(wide, weights)), total)
-
-
-def _to_bytes(builder: Any, sums: Any) -> Any:
-    """``clip((sum + 2**21) >> 22, 0, 255)``."""
-    lanes = sums.type.count
-    half, bits = _splat(1 << PRECISION_BITS - 1, lanes), _splat(PRECISION_BITS, lanes)
-    value = builder.ashr(builder.add(sums, half), bits)
-    for relation, bound in (("<", _splat(0, lanes)), (">", _splat(255, lanes))):
-        value = builder.select(builder.icmp_signed(relation, value, bound), bound, value)
-    return builder.trunc(value, ir.VectorType(_BYTE, lanes))
-
-
-def _across(stride: int) -> Any:
-    """The horizontal pass of one output pixel in four rows, of pixels that are ``stride`` bytes apart.
-
-    Four taps are one vector of 16 lanes, red, green, blue and one that is not used; the three channels of the result
-    and that one are stored as four bytes.
-    """
-    channels = [tap * 3 + channel if channel < 3 else 16 for tap in range(4) for channel in range(4)]
-
-    @intrinsic
-    def across(
-        _: Any, row0: Any, row1: Any, row2: Any, row3: Any, weights: Any, taps: Any, target: Any, pitch: Any
-    ) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            rows, (weights, taps, target, pitch) = args[:4], args[4:]
-            totals = [_alloca(builder, _splat(0, 16)) for _ in rows]
-            steps = builder.lshr(builder.add(taps, _LONG(3)), _LONG(2))
-            with cgutils.for_range(builder, steps) as loop:
-                at = builder.add(weights, builder.mul(loop.index, _LONG(16)))
-                four = _load(builder, at, ir.VectorType(_WORD, 4))
-                four = _shuffle(builder, four, [lane // 4 for lane in range(16)])
-                offset = builder.mul(loop.index, _LONG(4 * stride))
-                for row, total in zip(rows, totals, strict=True):
-                    pixels = _load(builder, builder.add(row, offset), ir.VectorType(_BYTE, 16))
-                    if stride == 3:
-                        pixels = _shuffle(builder, pixels, channels)
-                    _multiply_add(builder, total, pixels, four)
-            # The four taps of each row are added up while the rows move into one vector.
-            sums = [builder.load(total) for total in totals]
-            halves = [
-                builder.add(
-                    _shuffle(builder, a, [*range(8), *range(16, 24)], b),
-                    _shuffle(builder, a, [*range(8, 16), *range(24, 32)], b),
-                )
-                for a, b in (sums[:2], sums[2:])
-            ]
-            even = [8 * pair + lane for pair in range(4) for lane in range(4)]
-            whole = builder.add(
-                _shuffle(builder, halves[0], even, halves[1]),
-                _shuffle(builder, halves[0], [lane + 4 for lane in even], halves[1]),
-            )
-            pixels = builder.bitcast(_to_bytes(builder, whole), ir.VectorType(_WORD, 4))
-            for i in range(4):
-                at = builder.add(target, builder.mul(pitch, _LONG(i)))
-                _store(builder, builder.extract_element(pixels, _WORD(i)), at)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 8), generate
-
-    return across
-
-
-def _down(lanes: int) -> Any:
-    """The vertical pass of ``lanes`` neighbouring bytes."""
-
-    @intrinsic
-    def down(_: Any, source: Any, pitch: Any, weights: Any, taps: Any, target: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            source, pitch, weights, taps, target = args
-            total = _alloca(builder, _splat(0, lanes))
-            with cgutils.for_range(builder, taps) as loop:
-                at = builder.add(weights, builder.mul(loop.index, _LONG(4)))
-                weight = _shuffle(builder, _load(builder, at, ir.VectorType(_WORD, 1)), [0] * lanes)
-                at = builder.add(source, builder.mul(loop.index, pitch))
-                _multiply_add(builder, total, _load(builder, at, ir.VectorType(_BYTE, lanes)), weight)
-            _store(builder, _to_bytes(builder, builder.load(total)), target)
-            return context.get_dummy_value()
-
-        return types.void(*[types.int64] * 5), generate
-
-    return down
-
-
-def _copy(lanes: int) -> Any:
-    """Moves ``lanes`` bytes."""
-
-    @intrinsic
-    def copy(_: Any, source: Any, target: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            _store(builder, _load(builder, args[0], ir.VectorType(_BYTE, lanes)), args[1])
-            return context.get_dummy_value()
-
-        return types.void(types.int64, types.int64), generate
-
-    return copy
-
-
-_across3, _across4 = _across(3), _across(4)
-_down_block, _down_byte = _down(BLOCK), _down(1)
-_copy_byte = _copy(1)
-
-
-# --- Kernels, in numba's Python. Addresses are integers; no byte from ``end`` on is read.
-
-
-@register_jitable
-def _columns(
-    source: int,
-    rows: int,
-    pitch: int,
-    end: int,
-    stride: int,
-    first: Array,
-    taps: Array,
-    weights: Array,
-    spare: Array,
-    target: Array,
-    position: int,
-) -> None:
-    """The horizontal pass of the four rows at ``source``, the last of ``rows`` repeated, into four of ``target``."""
-    row0, row1 = source, source + min(1, rows - 1) * pitch
-    row2, row3 = source + min(2, rows - 1) * pitch, source + min(3, rows - 1) * pitch
-    reach = spare.shape[1]
-    if row3 + reach > end:
-        # A vector would read past the image: compute from a copy of its last rows.
-        to = spare.ctypes.data
-        for i, row in enumerate((row0, row1, row2, row3)):
-            for x in range(min(reach, end - row)):
-                _copy_byte(row + x, to + i * reach + x)
-        row0, row1, row2, row3 = to, to + reach, to + 2 * reach, to + 3 * reach
-    at, size = weights.ctypes.data, weights.shape[1] * 4
-    width = target.shape[1] * 4
-    to = target.ctypes.data + position * width
-    for x in range(len(first)):
-        o = first[x] * stride
-        if stride == 3:
-            _across3(row0 + o, row1 + o, row2 + o, row3 + o, at + x * size, taps[x], to + 4 * x, width)
-        else:
-            _across4(row0 + o, row1 + o, row2 + o, row3 + o, at + x * size, taps[x], to + 4 * x, width)
-
-
-@register_jitable
-def _look_up(lines: Array, rows: int, table: Array, out: Array, n: int, y: int) -> None:
-    """Rows of pixels of four bytes into the planes of ``out``, from row ``y`` of image ``n`` on."""
-    for i in range(rows):
-        for x in range(out.shape[3]):
-            pixel = lines[i, x]
-            out[n, 0, y + i, x] = table[0, pixel & 255]
-            out[n, 1, y + i, x] = table[1, (pixel >> 8) & 255]
-            out[n, 2, y + i, x] = table[2, (pixel >> 16) & 255]
-
-
-def _band(
-    address: int,
-    end: int,
-    pitch_image: int,
-    pitch: int,
-    stride: int,
-    height: int,
-    vertical: bool,
-    left: int,
-    right: int,
-    x_first: Array,
-    x_taps: Array,
-    x_weights: Array,
-    y_first: Array,
-    y_taps: Array,
-    y_weights: Array,
-    table: Array,
-    out: Array,
-    itemsize: int,
-    held: Array,
-    spare: Array,
-    lines: Array,
-    row: int,
-    stop: int,
-) -> None:
-    """Rows ``row … stop`` of the batch's outputs, the images' rows counted on.
-
-    ``held`` takes rows between the passes, ``lines`` four rows before the table, and ``spare`` four rows of an image's
-    end, as long as a row's vectors reach.
-    """
-    between, held_pitch = held.ctypes.data, held.shape[1] * 4
-    weights, weights_pitch = y_weights.ctypes.data, y_weights.shape[1] * 4
-    line, line_pitch = lines.ctypes.data, lines.shape[1] * 4
-    count = out.shape[2]
-    while row < stop:
-        n, y = row // count, row % count
-        bottom = min(count, y + stop - row)
-        row += bottom - y
-        source = address + n * pitch_image
-        low = high = 0  # the rows of the image that are in `held`
-        while y < bottom:
-            rows = min(ROWS, bottom - y)
-            if vertical:
-                size = (right - left - 1) * stride + 3
-                for i in range(rows):
-                    start = source + y_first[y + i] * pitch + left * stride
-                    last = start + (y_taps[y + i] - 1) * pitch
-                    at, to = weights + (y + i) * weights_pitch, between + i * held_pitch
-                    x = 0
-                    while x < size:
-                        if last + x + BLOCK <= end:
-                            _down_block(start + x, pitch, at, y_taps[y + i], to + x)
-                            x += BLOCK
-                        else:
-                            _down_byte(start + x, pitch, at, y_taps[y + i], to + x)
-                            x += 1
-                at, behind = between - left * stride, between + held.shape[0] * held_pitch
-                _columns(at, rows, held_pitch, behind, stride, x_first, x_taps, x_weights, spare, lines, 0)
-            else:
-                for i in range(rows):
-                    top = y_first[y + i]
-                    if top > high:
-                        low = high = top
-                    while high < top + y_taps[y + i]:
-                        if high - low + ROWS > held.shape[0]:
-                            for j in range(high - top):
-                                for x in range(held.shape[1]):
-                                    held[j, x] = held[top - low + j, x]
-                            low = top
-                        at, left_rows, to = source + high * pitch, height - high, high - low
-                        _columns(at, left_rows, pitch, end, stride, x_first, x_taps, x_weights, spare, held, to)
-                        high += ROWS
-                    at, to = between + (top - low) * held_pitch, line + i * line_pitch
-                    for x in range(0, line_pitch, BLOCK):
-                        _down_block(at + x, held_pitch, weights + (y + i) * weights_pitch, y_taps[y + i], to + x)
-            if itemsize == 4:
-                _look_up(lines, rows, table, out.view(np.uint32), n, y)
-            elif itemsize == 2:
-                _look_up(lines, rows, table, out.view(np.uint16), n, y)
-            else:
-                _look_up(lines, rows, table, out, n, y)
-            y += rows
-
-
-@functools.lru_cache(maxsize=1)
-def compiled() -> Any:
-    """The kernel, from numba's cache on disk where there is one. It runs without the GIL and allocates nothing."""
-    number, index = types.int64, types.int64[::1]
-    weights, words, pixels = types.int32[:, ::1], types.uint32[:, ::1], types.uint8[:, :, :, ::1]
-    signature = types.void(
-        *[number] * 6, types.boolean, number, number, index, index, weights, index, index, weights,
-        words, pixels, number, words, types.uint8[:, ::1], words, number, number,
-    )  # fmt: skip
-    try:
-        return numba.njit(signature, nogil=True, cache=True)(_band)
-    # No folder to write to, a full disk, a damaged file: numba lets through whatever `open` and `pickle` raise.
-    except Exception:
-        return numba.njit(signature, nogil=True)(_band)
-
+AxesOf = Callable[[int, int], Axes]
+"""Those of an image's (height, width)."""
 
 # --- Windows
 
@@ -367,65 +68,87 @@ def _windows(n_in: int, n_out: int, offset: int, count: int, filter: str, suppor
 _kept_windows = functools.lru_cache(maxsize=128)(_windows)
 
 
-# --- The step
+# --- The call
 
 
-class ResampleTable:
-    """A resize, the crop behind it, and a lookup of each channel.
+def resize(
+    images: Sequence[Array],
+    axes: AxesOf,
+    filter: str,
+    support: float,
+    weights: str,
+    table: Array,
+    threads: int | None = None,
+) -> Array:
+    """Images as one batch ``[N, 3, h, w]`` of the table's dtype; neighbours of one size and layout run in one go.
 
     Args:
-        kernel: the resize and the crop.
-        values: ``[3, 256]`` of 1, 2 or 4 bytes: what each channel's pixel becomes.
+        images: uint8 ``[H, W, 3]``, of any sizes that ``axes`` gives one size of result. Pixels may be 4 bytes apart,
+            as in a view of Pillow's memory, and channels may be planes; other layouts are copied first.
+        axes: of an image's (height, width); with factors of 1.
+        filter, support, weights: as in :func:`runtime.resample.block_weights`.
+        table: ``[3, 256]`` of 1, 2 or 4 bytes: what each channel's pixel becomes.
+        threads: at most; as many as there are CPUs by default.
     """
-
-    def __init__(self, kernel: Resample, values: Array) -> None:
-        self._resize, self._crop = kernel.resize, kernel.crop
-        self._dtype = values.dtype
-        self._table = np.ascontiguousarray(values.view(f"u{values.itemsize}").astype(np.uint32))
-        self._kernel = compiled()
-
-    def run(self, images: Array, spread: Callable[[Callable[[int, int], None], int, int], None]) -> Array:
-        """uint8 ``[N, H, W, 3]`` to ``[N, 3, h, w]``.
-
-        Args:
-            images: pixels may be 4 bytes apart, as in a view of Pillow's memory; what else is not contiguous is
-                copied.
-            spread: gets a function of a range of rows that may run in many threads, the number of rows, and their
-                cost, which is about the number of nanoseconds on one core.
-        """
-        if images.strides[3] != 1 or images.strides[2] not in (3, 4) or min(images.strides) < 0:
-            images = images.copy()
-        number, height, width, _ = images.shape
-        resize, crop = self._resize, self._crop
-        new_height, new_width = resize.output_size(height, width)
-        top, left, kept_height, kept_width = 0, 0, new_height, new_width
-        if crop is not None:
-            kept_height, kept_width = crop.height, crop.width
-            top = geometry.crop_offset(new_height, kept_height, crop.rule)
-            left = geometry.crop_offset(new_width, kept_width, crop.rule)
-        vertical = geometry.vertical_first(height, width, new_height, new_width, resize.order)
+    words = np.ascontiguousarray(table.view(f"u{table.itemsize}").astype(np.uint32))
+    batch, done = None, 0
+    for (shape, _), group in itertools.groupby(map(_readable, images), key=lambda image: (image.shape, image.strides)):
+        same = list(group)
+        rows, columns, vertical_first = axes(*shape[:2])
         # Nearest copies pixels, so the order is free, and this one skips the rows that nothing is copied from.
-        vertical = bool(vertical or resize.filter == "nearest")
-        rule = resize.kernel, resize.support, resize.weights
-        xs = windows(width, new_width, left, kept_width, *rule)
-        ys = windows(height, new_height, top, kept_height, *rule)
+        vertical = vertical_first or filter == "nearest"
+        xs, ys = (
+            windows(n_in, n_out, offset, count, filter, support, weights)
+            for n_in, n_out, offset, count, _ in (columns, rows)
+        )
+        if batch is None:
+            # NumPy asks for huge pages, where torch's small ones cost more than the arithmetic.
+            batch = np.empty((len(images), 3, rows[3], columns[3]), table.dtype)
+        out = batch[done : done + len(same)].view(np.uint8)
+        _resize(same, xs, ys, vertical, words, out, table.itemsize, threads)
+        done += len(same)
+    assert batch is not None
+    return batch
 
-        strides, stride = images.strides, images.strides[2]
-        size = (number - 1) * strides[0] + (height - 1) * strides[1] + (width - 1) * stride + 3
-        reach = (xs.end + 3) * stride + 4
-        out = np.empty((number, 3, kept_height, kept_width * self._dtype.itemsize), np.uint8)
-        padded = -(-4 * kept_width // BLOCK) * BLOCK // 4
-        shape = (4, (reach + BLOCK) // 4 + 1) if vertical else (ys.weights.shape[1] + HELD, padded)
 
-        def band(row: int, stop: int) -> None:
-            # From the array in here, which keeps its memory alive if the call is interrupted and this is not.
-            address, _ = images.__array_interface__["data"]
-            self._kernel(
-                address, address + size, strides[0], strides[1], stride, height, vertical, xs.begin, xs.end,
-                *xs[:3], *ys[:3], self._table, out, self._dtype.itemsize,
-                np.empty(shape, np.uint32), np.empty((4, reach), np.uint8), np.empty((4, padded), np.uint32), row, stop,
-            )  # fmt: skip
+def _readable(image: Array) -> Array:
+    """``[H, W, 3]`` as the kernel reads it: pixels 3 or 4 bytes apart, or planes."""
+    _, pixel, channel = image.strides
+    if min(image.strides) >= 0 and (pixel == 1 or (channel == 1 and pixel in (3, 4))):
+        return image
+    return np.moveaxis(np.moveaxis(image, -1, 0).copy(), 0, -1)  # planes: the copy with the longest lines
 
-        cost = number * ((ys.end - ys.begin) * (xs.end - xs.begin) + 4 * kept_height * kept_width)
-        spread(band, number * kept_height, cost)
-        return out.view(self._dtype)
+
+def _resize(
+    images: list[Array],
+    xs: Windows,
+    ys: Windows,
+    vertical: bool,
+    table: Array,
+    out: Array,
+    itemsize: int,
+    threads: int | None,
+) -> None:
+    """:func:`resize` of images of one size and layout, ``out`` in bytes."""
+    kernel = compiled()
+    height, width, _ = images[0].shape
+    pitch, stride, plane = images[0].strides
+    size = (height - 1) * pitch + (width - 1) * stride + 2 * plane + 1
+    planes = 3 if stride == 1 else 1
+    reach = (xs.end + 3) * (4 if stride == 1 else stride) + 4
+    kept_height, kept_width = len(ys.first), len(xs.first)
+    padded = -(-4 * kept_width // BLOCK) * BLOCK // 4
+    shape = (ROWS * planes, (reach + BLOCK) // 4 + 1) if vertical else (ys.weights.shape[1] + HELD, padded)
+
+    def band(row: int, stop: int) -> None:
+        # From the arrays in here, which keeps their memory alive if the call is interrupted and this is not.
+        addresses = np.array([image.__array_interface__["data"][0] for image in images], np.int64)
+        kernel(
+            addresses, size, pitch, stride, plane, height, vertical, xs.begin, xs.end,
+            *xs[:3], *ys[:3], table, out, itemsize,
+            np.empty(shape, np.uint32), np.empty((ROWS, reach), np.uint8), np.empty((ROWS, padded), np.uint32),
+            row, stop,
+        )  # fmt: skip
+
+    cost = (ys.end - ys.begin) * (xs.end - xs.begin) + 4 * kept_height * kept_width
+    spread(band, len(images) * kept_height, len(images) * cost, threads)

@@ -1,8 +1,8 @@
 """Resize, and the crop behind it, in torch: eager, scripted, and as one custom op under ``torch.compile``.
 
-Float64 matrix products run everywhere and are all that TorchScript holds. Eager code keeps its weights, runs Triton
-kernels on a GPU (:mod:`.resize_triton`) and, for reference torchvision, torch's own uint8 kernel on the CPUs where
-that kernel is the reference.
+Float64 matrix products run everywhere and are all that TorchScript holds. Eager code keeps its weights, and runs
+Triton kernels on a GPU (:mod:`.resize_triton`), numba's on a CPU where it is installed (:mod:`.resize_compiled`), and
+otherwise, for reference torchvision, torch's own uint8 kernel on the CPUs where that kernel is the reference.
 """
 
 import functools
@@ -19,6 +19,8 @@ from .. import geometry as _geometry
 from .. import resample as _resample
 from ..arrays import torch as torch_arrays
 from ..lowering import Resample
+from ..shared_tensor import shared_tensor
+from .resize_aten import run_kernel
 from .table import Table
 from .table_torch import lookup
 
@@ -192,40 +194,7 @@ def proofs() -> Iterator[Tuple[Tensor, List[int], List[int]]]:
         yield image, [71, height, 0, height, 1], [53, width, 0, width, 1]
 
 
-def run_kernel(kernel: Any, image: Tensor, rows: List[int], columns: List[int]) -> Tensor:
-    """:func:`resize_both` by torch's kernel, for 3 or 4 channels: all of the image, cropped after."""
-    wanted = image.shape[1]
-    image = whole_pixels(image)
-    batch, channels, height, width = image.shape
-    size = [rows[1], columns[1]]
-    result = torch.empty([batch, *size, channels], dtype=torch.uint8, device=image.device).permute(0, 3, 1, 2)
-    # Only with the channels last, in and out, is the kernel fast and does it take every size.
-    last = image.is_contiguous(memory_format=torch.channels_last)
-    images = batch if last else max(1, 2**23 // (channels * height * width))
-    for i in range(0, batch, images):
-        part = image[i : i + images]
-        if not last:
-            part = torch.stack(part.unbind(1), -1).permute(0, 3, 1, 2)  # faster than contiguous()
-        kernel.out(part, size, False, None, None, out=result[i : i + images])
-    (_, _, top, kept_height, _), (_, _, left, kept_width, _) = rows, columns
-    bottom, right = top + kept_height - rows[1], left + kept_width - columns[1]
-    if top < 0 or left < 0 or bottom > 0 or right > 0:  # larger than the image
-        return F.pad(result[:, :wanted], [-left, right, -top, bottom])
-    return result[:, :wanted, top : top + kept_height, left : left + kept_width]
-
-
-def whole_pixels(image: Tensor) -> Tensor:
-    """``[N, 3, H, W]`` whose pixels lie four bytes apart, as Pillow's do, with the fourth byte: ``[N, 4, H, W]``."""
-    batch, channels, height, width = image.shape
-    apart = [4 * width * height, 1, 4 * width, 4]
-    if channels != 3 or list(image.stride())[batch == 1 :] != apart[batch == 1 :]:
-        return image
-    if image.untyped_storage().nbytes() < image.storage_offset() + batch * apart[0]:
-        return image
-    return image.as_strided([batch, 4, height, width], apart)
-
-
-# --- Kernels for GPUs
+# --- Compiled kernels
 
 
 @functools.cache
@@ -240,7 +209,31 @@ def gpu_kernels(device: Any) -> Any:
     return resize_triton if proven(resize_triton, device) else None
 
 
-def proven(kernels: Any, device: Any) -> bool:
+@functools.cache
+def compiled_kernels() -> Any:
+    """The module of numba's kernel for RGB on a CPU, or None. The first call imports numba and loads the kernel."""
+    try:
+        from . import resize_compiled
+    except Exception:  # it is not installed; or it, or its compiler, does not fit what is
+        return None
+    return resize_compiled if proven(resize_compiled, torch.device("cpu"), "numba") else None
+
+
+def takes_compiled(image: Tensor, table: Optional[Tensor]) -> bool:
+    """Whether :func:`compiled_kernels` may run: torch does not see them, so not where it records what is done."""
+    if len(image) == 0 or image.shape[1] != 3 or image.device.type != "cpu" or torch._C._is_tracing():
+        return False
+    if type(image).__torch_dispatch__ is not Tensor.__torch_dispatch__:  # one without memory, such as a FakeTensor
+        return False
+    return compiled_table(table)
+
+
+def compiled_table(table: Optional[Tensor]) -> bool:
+    """Whether :func:`compiled_kernels` take it."""
+    return table is None or (table.device.type == "cpu" and table.element_size() <= 4)
+
+
+def proven(kernels: Any, device: Any, compiler: str = "Triton") -> bool:
     """Whether ``kernels`` run on ``device`` and give the bits of :func:`resize_both`, both orders of passes."""
     try:
         for image, rows, columns in proofs():
@@ -249,12 +242,39 @@ def proven(kernels: Any, device: Any) -> bool:
                 if not torch.equal(kernels.resize(image.to(device), *axes, None).cpu(), resize_both(image, *axes)):
                     return False
     except Exception as error:  # Triton, its compiler and the driver each raise classes of their own
-        warnings.warn(f"Triton does not run on {device}, and slower code does: {error}", stacklevel=2)
+        warnings.warn(f"{compiler} does not run on {device}, and slower code does: {error}", stacklevel=2)
         return False
     return True
 
 
 # --- The op
+
+
+def axes(
+    height: int, width: int, rule: str, numbers: List[int], order: str, crop: List[int], crop_rule: str, gap: float
+) -> Tuple[List[int], List[int], bool]:
+    """The axes of an image's rows and columns, as :func:`axis_weights` takes them; whether the vertical pass is first.
+
+    The arguments are :func:`resize`'s.
+    """
+    new_height, new_width = geometry.output_size(height, width, rule, numbers)
+    if new_height < 1 or new_width < 1:
+        raise ValueError("the size rule leaves no pixel of this image")
+    factors = [1, 1]
+    if gap > 0.0:
+        factors = [
+            geometry.reduce_factor(height, new_height, gap),
+            geometry.reduce_factor(width, new_width, gap),
+        ]
+    top, left, kept = 0, 0, [new_height, new_width]
+    if crop[0] > 0:
+        top = geometry.crop_offset(new_height, crop[0], crop_rule)
+        left = geometry.crop_offset(new_width, crop[1], crop_rule)
+        kept = crop
+    rows = [height, new_height, top, kept[0], factors[0]]
+    columns = [width, new_width, left, kept[1], factors[1]]
+    reduced = geometry.reduced(height, factors[0]), geometry.reduced(width, factors[1])
+    return rows, columns, geometry.vertical_first(reduced[0], reduced[1], new_height, new_width, order)
 
 
 def resize(
@@ -276,28 +296,12 @@ def resize(
     ``crop`` is (height, width), or zeros; the other arguments are :class:`.lowering.Resample`'s.
     """
     height, width = image.shape[2], image.shape[3]
-    new_height, new_width = geometry.output_size(height, width, rule, numbers[0], numbers[1])
-    if new_height < 1 or new_width < 1:
-        raise ValueError("the size rule leaves no pixel of this image")
-    alpha = alpha and (height != new_height or width != new_width)  # Pillow leaves an image of the right size alone
+    rows, columns, vertical_first = axes(height, width, rule, numbers, order, crop, crop_rule, reducing_gap)
+    alpha = alpha and (height != rows[1] or width != columns[1])  # Pillow leaves an image of the right size alone
     if alpha:
         image = opacity(image, False)
-    factors = [1, 1]
-    if reducing_gap > 0.0:
-        factors = [
-            geometry.reduce_factor(height, new_height, reducing_gap),
-            geometry.reduce_factor(width, new_width, reducing_gap),
-        ]
-        if factors[0] * factors[1] > 1:
-            image = box_reduce(image, factors[0], factors[1])
-    top, left, kept = 0, 0, [new_height, new_width]
-    if crop[0] > 0:
-        top = geometry.crop_offset(new_height, crop[0], crop_rule)
-        left = geometry.crop_offset(new_width, crop[1], crop_rule)
-        kept = crop
-    rows = [height, new_height, top, kept[0], factors[0]]
-    columns = [width, new_width, left, kept[1], factors[1]]
-    vertical_first = geometry.vertical_first(image.shape[2], image.shape[3], new_height, new_width, order)
+    if rows[4] * columns[4] > 1:
+        image = box_reduce(image, rows[4], columns[4])
     if not alpha:
         return resize_axes(image, rows, columns, filter, support, weights, vertical_first, table)
     pixels = opacity(resize_axes(image, rows, columns, filter, support, weights, vertical_first, None), True)
@@ -335,6 +339,8 @@ def _resize_fast(
 ) -> Optional[Tensor]:
     """:func:`resize_axes` by a kernel of its own, None where there is none."""
     kernels = gpu_kernels(image.device)
+    if kernels is None and rows[4] * columns[4] == 1 and takes_compiled(image, table):
+        kernels = compiled_kernels()
     if kernels is not None:
         result: Optional[Tensor] = kernels.resize(image, rows, columns, filter, support, kind, vertical_first, table)
         return result
@@ -374,11 +380,11 @@ class ResampleModule(nn.Module):
     def __init__(self, kernel: Resample, table: Optional[Table] = None) -> None:
         super().__init__()
         step, crop = kernel.resize, kernel.crop
-        rule, first, second = step.size.rule
+        rule, numbers = step.size.rule
         kept, crop_rule = ([crop.height, crop.width], crop.rule) if crop else ([0, 0], "pil")
         self.settings: Tuple[str, List[int], str, float, str, str, List[int], str, float, bool] = (
             rule,
-            [first, second],
+            numbers,
             step.kernel,
             step.support,
             step.order,
@@ -397,3 +403,21 @@ class ResampleModule(nn.Module):
                 compiled: Tensor = resize_op(image, *self.settings, self.table)
                 return compiled
         return resize(image, *self.settings, self.table)
+
+    def each(self, images: List[Any]) -> Tensor:
+        """:meth:`forward` of uint8 arrays ``[H, W, C]`` on a CPU as one batch, which they are not copied into before.
+
+        Their sizes may differ, those of the results may not.
+        """
+        rule, numbers, filter, support, order, weights, crop, crop_rule, gap, _ = self.settings
+        if gap == 0.0 and images[0].shape[2] == 3 and compiled_table(self.table):
+            kernels = compiled_kernels()
+            if kernels is not None:
+                size = functools.partial(
+                    axes, rule=rule, numbers=numbers, order=order, crop=crop, crop_rule=crop_rule, gap=gap
+                )
+                batch: Tensor = kernels.resize_each(images, size, filter, support, weights, self.table)
+                return batch
+        tensors = [shared_tensor(image).permute(2, 0, 1)[None] for image in images]
+        pixels = torch.cat([resize(tensor, *self.settings) for tensor in tensors])
+        return pixels if self.table is None else lookup(pixels, self.table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from .. import geometry
 from ..errors import InputError
@@ -22,11 +22,25 @@ FORMS = (
 """The key sets of configs."""
 
 OTHER_FORMS: tuple[set[str], ...] = (
+    {"scaled_shortest_edge", "scaled_longest_edge"},
+    {"half_up_shortest_edge", "half_up_longest_edge"},
+    {"half_up_longest_edge"},
     {"rounded_longest_edge"},
+    {"rounded_longest_edge", "min_edge"},
+    {"truncated_longest_edge"},
+    {"rounded_shortest_edge"},
+    {"thumbnail_height", "thumbnail_width"},
+    *({key, *rest} for key in ("limit_max", "limit_min", "limit_long") for rest in ((), ("max_side_limit",))),
+    {"line_height", "line_width", "max_line_width"},
     {"fit_height", "fit_width"},
     {"cover_height", "cover_width"},
     {"min_height", "min_width"},
     {"square"},
+    {"ratio_height", "ratio_width"},
+    {"nearest_height", "nearest_width", "multiple", "per"},
+    {"stretched_height", "stretched_width", "multiple", "per"},
+    {"sqrt_margin"},
+    {"past_multiple"},
     set(),
 )
 """Rules under names that no config has: see :mod:`runtime.geometry`."""
@@ -48,7 +62,23 @@ class Size:
     longest_edge: int | None = None
     max_height: int | None = None
     max_width: int | None = None
+    scaled_shortest_edge: int | None = None
+    scaled_longest_edge: int | None = None
+    half_up_shortest_edge: int | None = None
+    half_up_longest_edge: int | None = None
     rounded_longest_edge: int | None = None
+    min_edge: int | None = None
+    truncated_longest_edge: int | None = None
+    rounded_shortest_edge: int | None = None
+    thumbnail_height: int | None = None
+    thumbnail_width: int | None = None
+    limit_max: int | None = None
+    limit_min: int | None = None
+    limit_long: int | None = None
+    max_side_limit: int | None = None
+    line_height: int | None = None
+    line_width: int | None = None
+    max_line_width: int | None = None
     fit_height: int | None = None
     fit_width: int | None = None
     cover_height: int | None = None
@@ -56,6 +86,16 @@ class Size:
     min_height: int | None = None
     min_width: int | None = None
     square: int | None = None
+    ratio_height: int | None = None
+    ratio_width: int | None = None
+    nearest_height: int | None = None
+    nearest_width: int | None = None
+    stretched_height: int | None = None
+    stretched_width: int | None = None
+    multiple: int | None = None
+    per: int | None = None
+    sqrt_margin: int | None = None
+    past_multiple: int | None = None
     floor_to: int | None = None
     ceil_to: int | None = None
 
@@ -70,7 +110,7 @@ class Size:
                 raise ValueError(f"{key}: expected an integer from 1 to {LONGEST_SIDE}, got {value!r}")
 
     def to_json(self) -> dict[str, int]:
-        return {key: value for key, value in asdict(self).items() if value is not None}
+        return {key: value for key, value in vars(self).items() if value is not None}
 
     def __str__(self) -> str:
         if self.height is not None:
@@ -86,6 +126,11 @@ class Size:
     def fixed(self) -> tuple[int, int] | None:
         """That size, (height, width)."""
         return self.output_size(1, 1) if self.is_static else None
+
+    @property
+    def is_of_batch(self) -> bool:
+        """Whether transformers gives all images of a batch the size of the widest one's."""
+        return self.line_height is not None
 
     @property
     def rule(self) -> tuple[str, list[int]]:

@@ -12,8 +12,9 @@ from .cast import Cast
 from .clamp import Clamp
 from .normalize import Normalize
 from .rescale import Rescale
+from .scale_offset import ScaleOffset
 
-Pointwise = Rescale | Normalize | Clamp | Cast
+Pointwise = Rescale | ScaleOffset | Normalize | Clamp | Cast
 
 
 @dataclass(frozen=True)

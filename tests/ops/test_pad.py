@@ -1,11 +1,14 @@
 """Pad against transformers, in every backend."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision.transforms.v2 import functional as tvF
 from transformers import image_transforms as transforms
 from transformers.image_processing_backends import PilBackend
 from transformers.image_utils import SizeDict
@@ -100,7 +103,7 @@ def transformers_pad(image, padding, **values):
 
 
 @pytest.mark.parametrize("centered", [False, True])
-@pytest.mark.parametrize("mode", ["symmetric", "reflect"])
+@pytest.mark.parametrize("mode", ["symmetric", "reflect", "replicate"])
 @pytest.mark.parametrize("size", [(5, 7), (7, 5), (1, 1), (1, 9), (2, 3), (16, 15), (33, 8)])
 def test_mirrored(size, mode, centered):
     """NumPy's padding, which is transformers': also where the padding is longer than the image."""
@@ -151,10 +154,36 @@ def test_the_values_are_for_the_channels():
 
 
 def test_modes_are_named():
-    with pytest.raises(ValueError, match="mode: expected one of constant, symmetric, reflect, got 'edge'"):
+    with pytest.raises(ValueError, match="mode: expected one of constant, symmetric, reflect, replicate, got 'edge'"):
         Pad(Size(height=5, width=5), mode="edge")
 
 
 def test_a_mask_is_for_images_at_the_top_left():
     with pytest.raises(ValueError, match="mask: expected none where the image is centered"):
         Pad(Size(height=5, width=5), centered=True, mask="pixel_mask")
+
+
+@pytest.mark.parametrize("centered", [False, True])
+@pytest.mark.parametrize("mode", ["symmetric", "reflect"])
+@pytest.mark.parametrize("size", list(itertools.product(range(1, 10), [3, 5, 9])))
+def test_once_refuses_what_torchvision_does(size, mode, centered):
+    image, step = noise(*size), Pad(Size(square=9), centered=centered, mode=mode, once=True)
+    (top, bottom), (left, right) = Pad(Size(square=9), centered=centered).padding(*size)
+    try:
+        expected = tvF.pad(torch.from_numpy(first(image)), [left, top, right, bottom], padding_mode=mode).numpy()
+    except (RuntimeError, IndexError):
+        expected = None
+    plan = make_plan(step)
+    if expected is not None:
+        assert_everywhere(plan, image, expected)
+        return
+    with pytest.raises(InputError, match=f"an image of {size[0]}x{size[1]} is too small to be mirrored to 9x9"):
+        step.reference(image)
+    for run in backends(plan).values():
+        with pytest.raises(Exception, match=r"too small to be mirrored|too_small_to_be_mirrored"):
+            run(image[None])
+
+
+def test_once_is_for_mirrors():
+    with pytest.raises(ValueError, match="once: expected false where nothing is mirrored"):
+        Pad(Size(height=5, width=5), once=True)

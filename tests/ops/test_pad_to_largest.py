@@ -1,4 +1,4 @@
-"""Padding to the largest image of a batch: the mask in every backend, and what ``Preprocessor`` makes of many images."""
+"""Padding to the largest image of a batch: the mask in every backend, and many images at once."""
 
 import numpy as np
 import pytest

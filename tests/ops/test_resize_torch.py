@@ -1,10 +1,12 @@
-"""What only the torch backend does: kept weights, pieces, torch's own uint8 kernel, and the table in the same op."""
+"""What only the torch backend does: kept weights, pieces, numba's kernel and torch's own, the table in the same op."""
 
 import concurrent.futures
 import contextlib
 import os
 import subprocess
 import sys
+import types
+import warnings
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from runtime.ops.resize_torch import ResampleModule, resize_op
 from runtime.ops.size import Size
 from runtime.ops.table import Table
 
-from ..helpers import assert_equal, first, make_plan, noise, pil_resize, script
+from ..helpers import INSTALLED_ORDER, assert_equal, first, make_plan, noise, pil_resize, script
 
 OWN = ["bilinear", "bicubic", "lanczos"]
 NORMALIZE = Table((Rescale(1 / 255), Normalize((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))))
@@ -52,12 +54,26 @@ def views(height, width, seed=0, batch=1, channels=3):
     }
 
 
+@pytest.fixture
+def without_numba(monkeypatch):
+    """As where it is not installed."""
+    monkeypatch.setattr(resize_torch, "compiled_kernels", lambda: None)
+
+
+@pytest.fixture(params=["numba", "torch"])
+def either(request, monkeypatch):
+    """Eager code with numba's kernel and without."""
+    if request.param == "torch":
+        monkeypatch.setattr(resize_torch, "compiled_kernels", lambda: None)
+    return request.param
+
+
 # --- Passes
 
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("size", [(61, 47), (300, 20), (20, 300), (1, 9), (9, 1)])
-def test_pixels_may_lie_anyhow(size, order):
+def test_pixels_may_lie_anyhow(size, order, either):
     expected = {
         filter: first(Resize(Size(height=23, width=31), filter, order).reference(noise(*size))) for filter in FILTERS
     }
@@ -76,7 +92,7 @@ def test_pixels_may_lie_anyhow(size, order):
     ],
 )
 @pytest.mark.parametrize("order", ["pillow12.1", "pillow13"])
-def test_large_images_go_in_pieces(size, order):
+def test_large_images_go_in_pieces(size, order, either):
     image = noise(*size)
     step = Resize(Size(height=21, width=34), "bicubic", order)
     resample = module("bicubic", 21, 34, order=order)
@@ -85,7 +101,7 @@ def test_large_images_go_in_pieces(size, order):
 
 
 @pytest.mark.parametrize("batch", [2, 7, 150])
-def test_small_images_go_many_at_once(batch):
+def test_small_images_go_many_at_once(batch, either):
     images = np.stack([noise(40, 50, seed) for seed in range(batch)])
     expected = first(*(pil_resize(image, 30, 64, "lanczos") for image in images))
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
@@ -94,7 +110,7 @@ def test_small_images_go_many_at_once(batch):
 
 
 @pytest.mark.parametrize("filter", FILTERS)
-def test_an_image_of_the_right_size_is_copied(filter):
+def test_an_image_of_the_right_size_is_copied(filter, either):
     image = torch.from_numpy(first(noise(20, 30)))
     for run in (module(filter, 20, 30), script(module(filter, 20, 30))):
         result = run(image)
@@ -104,7 +120,7 @@ def test_an_image_of_the_right_size_is_copied(filter):
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
-def test_any_number_of_channels(channels):
+def test_any_number_of_channels(channels, either):
     for weights in ("pillow", "torchvision"):
         resample = module("bicubic", 20, 30, (9, 40), "pillow12.1", weights)
         image = torch.from_numpy(first(noise(51, 60, channels=channels)))
@@ -116,7 +132,7 @@ def test_any_number_of_channels(channels):
 
 
 @pytest.fixture
-def kept():
+def kept(without_numba):
     resize_torch._kept_weights.cache_clear()
     yield resize_torch._kept_weights.cache_info
     resize_torch._kept_weights.cache_clear()
@@ -197,13 +213,15 @@ SETTINGS = {
 
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("weights", ["pillow", "torchvision"])
-def test_torchs_settings_change_nothing(setting, weights, kept, monkeypatch):
+def test_torchs_settings_change_nothing(setting, weights, either):
     resample = module("bicubic", 70, 80, (64, 90), "pillow12.1", weights, NORMALIZE)
     scripted = script(resample)
     image = torch.from_numpy(first(noise(300, 200)))
     expected = resample(image)
     resize_torch._kept_weights.cache_clear()
     resize_torch._trusted_kernel.cache_clear()
+    if either == "numba":
+        resize_torch.compiled_kernels.cache_clear()
     with SETTINGS[setting]():
         inside = [run(image) for run in (resample, scripted)]
     # What the setting found on its first call serves the calls behind it.
@@ -246,12 +264,14 @@ def assert_own_kernel(generator, count, largest):
 
 
 @has_own
+@pytest.mark.usefixtures("without_numba")
 def test_torchs_kernel_is_ours():
     assert_own_kernel(np.random.default_rng(0), 60, 200)
 
 
 @has_own
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_numba")
 @pytest.mark.parametrize("seed", range(40))
 def test_torchs_kernel_is_ours_at_thousands_of_sizes(seed):
     assert_own_kernel(np.random.default_rng((1, seed)), 100, 900)
@@ -259,7 +279,7 @@ def test_torchs_kernel_is_ours_at_thousands_of_sizes(seed):
 
 @has_own
 @pytest.mark.parametrize("filter", OWN)
-def test_one_pixel_where_torch_fails_on_channels_first(filter):
+def test_one_pixel_where_torch_fails_on_channels_first(filter, either):
     """The kernel writes pixels of four channels into results of three, which are in both formats where 1x1."""
     resample = module(filter, 1, 1, None, "pillow12.1", "torchvision")
     for size in [(1, 1), (2, 1), (1, 2), (5, 1), (1, 5), (9, 7)]:
@@ -273,7 +293,7 @@ def test_one_pixel_where_torch_fails_on_channels_first(filter):
 
 
 @pytest.fixture
-def calls(monkeypatch):
+def calls(without_numba, monkeypatch):
     """Sizes that torch's kernel was asked for."""
     sizes = []
     original = resize_torch.run_kernel
@@ -357,13 +377,226 @@ print(torch.backends.cpu.get_cpu_capability())
     assert_equal(results[0][1], results[1][1], capability)
 
 
+# --- numba's kernel
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The images, as (number, height, width), that numba's kernel runs on."""
+    pytest.importorskip("numba")
+    kernels = resize_torch.compiled_kernels()
+    shapes = []
+    each = kernels.resize_each
+
+    def resize_each(images, *arguments):
+        shapes.append((len(images), *images[0].shape[:2]))
+        return each(images, *arguments)
+
+    monkeypatch.setattr(kernels, "resize_each", resize_each)
+    return shapes
+
+
+@pytest.mark.parametrize(
+    ("weights", "more", "channels", "used"),
+    [
+        ("pillow", {}, 3, True),
+        ("torchvision", {}, 3, True),
+        ("torchvision", {"antialias": False}, 3, True),
+        ("pillow", {"reducing_gap": 4.0}, 3, True),  # no block is larger than a pixel
+        ("pillow", {"reducing_gap": 1.0}, 3, False),
+        ("pillow", {}, 1, False),
+        ("pillow", {}, 4, False),
+    ],
+)
+@pytest.mark.parametrize("order", ORDERS)
+def test_where_numbas_kernel_runs(weights, more, channels, used, order, asked):
+    image = torch.from_numpy(first(noise(90, 60, channels=channels)))
+    resample = module("bicubic", 40, 30, (44, 20), order, weights, **more)
+    expected = script(resample)(image)
+    assert asked == []
+    assert_equal(resample(image), expected, "eager")
+    torch.compiler.reset()
+    assert_equal(torch.compile(resample, fullgraph=True)(image), expected, "compiled")
+    assert asked == [(1, 90, 60)] * 2 * used
+
+
+@pytest.mark.parametrize("weights", ["pillow", "torchvision"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_numbas_kernel_and_any_table(dtype, weights, asked):
+    values = torch.arange(3 * 256, dtype=torch.float64).reshape(256, 3).mul(0.37).remainder(251).to(dtype).t()
+    resample = module("lanczos", 50, 61, (48, 70), "pillow12.1", weights, NORMALIZE)
+    plain = module("lanczos", 50, 61, (48, 70), "pillow12.1", weights)
+    resample.table = values
+    for name, image in views(75, 70, batch=2).items():
+        expected = torch.stack([values[c][plain(image)[:, c].long()] for c in range(3)], 1)
+        asked.clear()
+        result = resample(image)
+        assert result.is_contiguous()
+        assert result.dtype == dtype
+        assert torch.equal(result, expected), name
+        assert asked == [(2, 75, 70)] * (dtype != torch.float64)
+
+
+def test_several_images_become_one_batch(either):
+    """Of different sizes, and in different layouts."""
+    sizes = [(50, 60), (50, 60), (51, 60), (50, 60), (9, 7), (33, 33)]
+    arrays = [noise(*size, seed) for seed, size in enumerate(sizes)]
+    pixels = first(*(pil_resize(array, 33, 33, "bicubic")[6:27, 1:31] for array in arrays))
+    for table, dtype in ((None, torch.uint8), (NORMALIZE, torch.float32)):
+        expected = np.stack([NORMALIZE.values()[c][pixels[:, c]] for c in range(3)], 1) if table else pixels
+        resample = module("bicubic", 33, 33, (21, 30), INSTALLED_ORDER, table=table)
+        for name in views(1, 1):
+            images = [views(*size, seed)[name][0].permute(1, 2, 0).numpy() for seed, size in enumerate(sizes)]
+            result = resample.each(images)
+            assert result.is_contiguous()
+            assert result.dtype == dtype
+            assert_equal(result, expected, name)
+        mixed = [list(views(*size, seed).values())[seed] for seed, size in enumerate(sizes)]
+        assert_equal(resample.each([image[0].permute(1, 2, 0).numpy() for image in mixed]), expected, "every layout")
+
+
+def test_several_images_that_numba_does_not_take(asked):
+    arrays = [noise(90, 60, seed) for seed in range(3)]
+    resample = module("bicubic", 20, 20, reducing_gap=1.0, table=NORMALIZE)
+    expected = torch.cat([script(resample)(torch.from_numpy(first(array))) for array in arrays])
+    assert_equal(resample.each(arrays), expected, "reduced")
+    assert asked == []
+
+
+def test_threads_are_torchs_at_most(asked, monkeypatch):
+    from runtime.ops import resize_numba
+
+    given = []
+
+    def spread(band, rows, cost, most):
+        given.append(most)
+        band(0, rows)
+
+    monkeypatch.setattr(resize_numba, "spread", spread)
+    resample, image = module("bilinear", 20, 30), torch.from_numpy(first(noise(50, 60)))
+    for count in (1, 3):
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=count: count)
+        resample(image)
+    assert given == [1, 3]
+
+
+def test_what_torch_records_is_not_hidden_from_it(asked):
+    """Numbers that torch does not see computed would be constants in a trace, and a fake image has none."""
+    resample = module("bilinear", 20, 30, table=NORMALIZE)
+    images = [torch.from_numpy(first(noise(50, 60, seed))) for seed in range(2)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is deprecated; and a trace is of one size
+        traced = torch.jit.trace(resample, images[0], check_trace=False)
+    assert_equal(traced(images[1]), resample(images[1]), "traced")
+    assert asked == [(1, 50, 60)]
+    with torch._subclasses.FakeTensorMode() as mode:
+        fake = module("bilinear", 20, 30)(mode.from_tensor(images[0]))
+    assert fake.shape == (1, 3, 20, 30)
+
+
+def test_a_subclass_with_memory_is_taken(asked):
+    class Photo(torch.Tensor):
+        pass
+
+    image = torch.from_numpy(first(noise(50, 60)))
+    resample = module("bilinear", 20, 30)
+    assert_equal(resample(image.as_subclass(Photo)), resample(image), "a subclass")
+    assert asked == [(1, 50, 60)] * 2
+
+
+@pytest.fixture
+def fresh():
+    """Nothing is known of numba yet."""
+    resize_torch.compiled_kernels.cache_clear()
+    yield
+    resize_torch.compiled_kernels.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("Numba needs NumPy 2.3 or less"), AttributeError("numpy.core"), OSError()]
+)
+def test_a_numba_that_cannot_be_imported(error, fresh, monkeypatch):
+    pytest.importorskip("numba")
+
+    def find_spec(name, *_):
+        if name.startswith("numba"):
+            raise error
+
+    for name in [name for name in sys.modules if name.startswith("numba") or "resize_compiled" in name]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("resize_compiled", "resize_numba", "resize_llvm"):
+        monkeypatch.delitem(sys.modules, f"runtime.ops.{name}", raising=False)
+        monkeypatch.delattr(f"runtime.ops.{name}", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [types.SimpleNamespace(find_spec=find_spec), *sys.meta_path])
+    image = noise(50, 60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        result = module("bicubic", 20, 30)(torch.from_numpy(first(image)))
+    assert resize_torch.compiled_kernels() is None
+    assert_equal(result, first(pil_resize(image, 20, 30, "bicubic")), "without numba")
+
+
+def test_numbas_kernel_is_proven_before_it_is_used(fresh, monkeypatch):
+    pytest.importorskip("numba")
+    from runtime.ops import resize_compiled
+
+    right = resize_compiled.resize
+    monkeypatch.setattr(resize_compiled, "resize", lambda *arguments: right(*arguments) ^ 1)
+    assert resize_torch.compiled_kernels() is None
+    resize_torch.compiled_kernels.cache_clear()
+
+    def fails(*_):
+        raise RuntimeError("no such instruction")
+
+    monkeypatch.setattr(resize_compiled, "resize", fails)
+    with pytest.warns(UserWarning, match="numba does not run on cpu, and slower code does: no such instruction"):
+        assert resize_torch.compiled_kernels() is None
+    resize_torch.compiled_kernels.cache_clear()
+    monkeypatch.setattr(resize_compiled, "resize", right)
+    assert resize_torch.compiled_kernels() is resize_compiled
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_numba_is_loaded_by_the_first_image_and_works_in_a_forked_worker():
+    """As a DataLoader's worker: one thread, after the parent has used many."""
+    pytest.importorskip("numba")
+    code = """
+import os, sys, numpy, torch
+import runtime, runtime.backends.torch
+from runtime.lowering import Resample
+from runtime.ops import Resize
+from runtime.ops.resize_torch import ResampleModule
+from runtime.ops.size import Size
+resample = ResampleModule(Resample(Resize(Size(height=64, width=64), "bicubic", "pillow13"), None))
+assert not any(name.split(".")[0] in ("numba", "llvmlite") for name in sys.modules)
+image = torch.arange(3 * 900 * 800).mul(2654435761).bitwise_right_shift(13).to(torch.uint8).reshape(1, 3, 900, 800)
+torch.set_num_threads(4)
+from runtime import threads
+threads._pool.threads = 4
+expected = resample(image)
+assert "numba" in sys.modules
+assert threads._pool._executor is not None
+child = os.fork()
+if not child:
+    torch.set_num_threads(1)
+    equal = torch.equal(resample(image), expected)
+    os._exit(0 if equal and threads._pool._executor is None else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert torch.equal(resample(image), expected)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 # --- The table in the same op
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 @pytest.mark.parametrize("weights", ["pillow", "torchvision"])
 @pytest.mark.parametrize("batch", [1, 3, 40])
-def test_the_table_in_the_same_op(weights, batch, dtype):
+def test_the_table_in_the_same_op(weights, batch, dtype, either):
     values = NORMALIZE.values().astype(dtype)
     resample = module("bicubic", 50, 61, (48, 70), "pillow12.1", weights, NORMALIZE)
     resample.table = torch.from_numpy(values)
@@ -381,7 +614,7 @@ def test_the_table_in_the_same_op(weights, batch, dtype):
 
 @pytest.mark.parametrize("rule", ["height, width", "shortest_edge"])
 @pytest.mark.parametrize("crop", [[0, 0], [9, 8]])
-def test_the_op_with_a_table_keeps_torchs_rules(rule, crop):
+def test_the_op_with_a_table_keeps_torchs_rules(rule, crop, either):
     image, table = torch.from_numpy(first(noise(50, 41))), torch.from_numpy(NORMALIZE.values())
     settings = (rule, [20, 30], "bicubic", 2.0, "pillow13", "pillow", crop, "pil", 0.0, False, table)
     torch.library.opcheck(resize_op, (image, *settings))
@@ -427,7 +660,7 @@ def test_a_rule_that_leaves_no_pixel_is_refused():
             run(torch.zeros(1, 3, 50, 4, dtype=torch.uint8))
 
 
-def test_the_whole_module_takes_what_lies_four_bytes_apart():
+def test_the_whole_module_takes_what_lies_four_bytes_apart(either):
     plan = make_plan(
         Resize(Size(shortest_edge=32), "bilinear", "pillow12.1", "torchvision"), CenterCrop(30, 31), *NORMALIZE.steps
     )

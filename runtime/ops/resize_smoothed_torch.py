@@ -1,0 +1,64 @@
+"""Resize floats with a Gaussian blur before linear interpolation in torch."""
+
+# mypy: disable-error-code="attr-defined"
+# torch.jit.is_scripting, as in resize_torch.
+import torch
+from torch import Tensor, nn
+
+from .. import arrays
+from .. import geometry as _geometry
+from .. import interpolation as _interpolation
+from .. import resample as _resample
+from ..arrays import torch as torch_arrays
+from .resize_smoothed import ResizeSmoothed
+
+geometry = arrays.reload(_geometry, "torch")
+resample = arrays.reload(_resample, "torch", xp=torch_arrays)
+interpolation = arrays.reload(
+    _interpolation, "torch", xp=torch_arrays, pick=geometry.pick, filter_value=resample.filter_value
+)
+
+
+def resize_smoothed(image: Tensor, new_height: int, new_width: int, library: str, blur: bool) -> Tensor:
+    """float32 ``[N, C, H, W]`` to float32 ``[N, C, h, w]``, contiguous."""
+    block = 8  # outputs that share a window of the input
+    axes = interpolation.smoothed_axes(image.shape[2], image.shape[3], new_height, new_width, library, blur, block)
+    image = rows(image, axes[0][0], axes[0][1], new_height)
+    image = rows(image.transpose(2, 3), axes[1][0], axes[1][1], new_width)
+    return image.transpose(2, 3).contiguous()
+
+
+def rows(image: Tensor, start: Tensor, weights: Tensor, n_out: int) -> Tensor:
+    """``[N, C, H, W]`` to ``[N, C, n_out, W]``."""
+    blocks, block, window = weights.shape
+    index = (start.reshape(-1, 1) + torch.arange(window, dtype=start.dtype)).reshape(-1).to(image.device, torch.int64)
+    windows = image.index_select(2, index).reshape(-1, blocks, window, image.shape[3])
+    # On a GPU a setting of the process may round float32 factors to TF32.
+    dtype = torch.float64 if image.is_cuda else torch.float32
+    result = torch.matmul(weights.to(image.device, dtype), windows.to(dtype)).to(torch.float32)
+    return result.reshape(image.shape[0], image.shape[1], blocks * block, image.shape[3])[:, :, :n_out]
+
+
+# As in resize_torch: no recompilation for another size.
+resize_smoothed_op = torch.library.custom_op("export_preprocessor::resize_smoothed", resize_smoothed, mutates_args=())
+
+
+@resize_smoothed_op.register_fake
+def _(image: Tensor, new_height: int, new_width: int, library: str, blur: bool) -> Tensor:
+    return image.new_empty([*image.shape[:2], new_height, new_width])
+
+
+class ResizeSmoothedModule(nn.Module):
+    """float32 ``[N, C, H, W]`` to float32 ``[N, C, h, w]``."""
+
+    def __init__(self, step: ResizeSmoothed) -> None:
+        super().__init__()
+        self.height, self.width = step.fixed_size
+        self.library, self.blur = step.library, step.blur
+
+    def forward(self, image: Tensor) -> Tensor:
+        if not torch.jit.is_scripting():  # noqa: SIM102  as in resize_torch
+            if torch.compiler.is_compiling():
+                compiled: Tensor = resize_smoothed_op(image, self.height, self.width, self.library, self.blur)
+                return compiled
+        return resize_smoothed(image, self.height, self.width, self.library, self.blur)

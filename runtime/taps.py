@@ -1,0 +1,99 @@
+"""Samples and weights of torch's ``interpolate`` on floats, to the last bit: :mod:`.interpolation` knows them nearly.
+
+Plain Python over an array namespace, as there, but for NumPy and ONNX only: torch runs its own kernels. Every float32
+operation is one in float64, rounded, which gives the same number; an FMA is one whose product is not rounded.
+
+Source of the rules: ATen's ``UpSample.h`` and ``native/cpu/UpSampleKernel.cpp`` of torch 2.15. Which products its
+compiler contracted into FMAs was measured on its builds for x86, where those for AVX2 and for AVX-512 agree.
+"""
+
+from __future__ import annotations
+
+from .arrays import numpy as xp
+from .interpolation import TAPS, point_position
+
+GROUP = 4
+"""Samples of an antialiased sum whose products are rounded before they are added; those of the rest are not."""
+
+
+def nearest(n_in: int, n_out: int) -> xp.Array:
+    """The sample that each output of mode ``nearest-exact`` is: float64 ``[n_out]`` of integers."""
+    position = xp.float32((xp.arange(n_out) + 0.5) * xp.quotient32(n_in, n_out))
+    return xp.clip(xp.floor(position), xp.scalar(0), xp.scalar(n_in) - 1.0)
+
+
+def point_taps(n_in: int, n_out: int, filter: str, fused: bool) -> list[tuple[xp.Array, xp.Array]]:
+    """The samples that each output reads without antialiasing, from the lowest: their index and weight.
+
+    Args:
+        n_in, n_out: in samples.
+        filter: ``bilinear`` or ``bicubic``.
+        fused: whether positions are taken with one rounding.
+
+    Returns:
+        2 or 4 pairs of float64 ``[n_out]``.
+    """
+    first, last = xp.scalar(0), xp.scalar(n_in) - 1.0
+    position = point_position(xp.arange(n_out), xp.quotient32(n_in, n_out), filter, False, fused)
+    index = xp.clip(xp.floor(position), xp.scalar(-1), last)
+    part = xp.clip(xp.float32(position - index), first, xp.scalar(1))
+    rest = xp.float32(1.0 - part)
+    if filter == "bilinear":
+        weights = [rest, part]
+    else:
+        ends = [cubic_far(xp.float32(distance + 1.0), -0.75, False) for distance in (part, rest)]
+        weights = [ends[0], *(cubic_near(distance, -0.75, False) for distance in (part, rest)), ends[1]]
+    below = TAPS[filter] // 2 - 1
+    return [(xp.clip(index + float(i - below), first, last), weight) for i, weight in enumerate(weights)]
+
+
+def antialiased_taps(n_in: int, n_out: int, filter: str) -> tuple[xp.Array, xp.Array, xp.Array, xp.Array]:
+    """The samples that each output reads with antialiasing, and their weights.
+
+    Returns:
+        ``low``, float64 ``[n_out, 1]``: the first sample; ``apart`` ``[n_out, window]``: weights of that and the next
+        ones whose products are rounded; ``behind`` ``[n_out, 1]``: the first sample whose product is not; ``joined``
+        ``[n_out, GROUP - 1]``: weights of that and the next ones. What lies beyond an output's samples weighs 0.
+    """
+    window = min(n_in, (TAPS[filter] * max(n_in, n_out) + n_out - 1) // n_out + 2)
+    size = xp.scalar(n_in)
+    scale = xp.quotient32(n_in, n_out)
+    stretch = xp.maximum(scale, xp.scalar(1))
+    inverse = xp.float32(xp.reciprocal(stretch))
+    center = xp.float32((xp.reshape(xp.arange(n_out), [n_out, 1]) + 0.5) * scale)
+    reach = stretch * (TAPS[filter] / 2.0)
+    low = xp.floor(xp.clip(xp.float32(center - reach) + 0.5, xp.scalar(0), size))
+    high = xp.floor(xp.clip(xp.float32(center + reach) + 0.5, xp.scalar(0), size))
+
+    def values(source: xp.Array) -> xp.Array:
+        distance = xp.abs(xp.float32((xp.float32(source - center) + 0.5) * inverse))
+        return xp.where(source < high, filter_value(distance, filter), 0.0)
+
+    offsets = xp.reshape(xp.arange(window), [1, window])
+    sampled = values(low + offsets)
+    total = xp.running_total32(sampled)
+    grouped = xp.floor((high - low - 1.0) / float(GROUP)) * float(GROUP)
+    apart = xp.where(offsets <= grouped, xp.float32(sampled / total), 0.0)
+    behind = low + grouped + 1.0
+    joined = xp.float32(values(behind + xp.reshape(xp.arange(GROUP - 1), [1, GROUP - 1])) / total)
+    return low, apart, behind, joined
+
+
+def filter_value(distance: xp.Array, filter: str) -> xp.Array:
+    """The weight at a distance of 0 or more, before it is divided by the sum of all."""
+    if filter == "bilinear":
+        return xp.maximum(xp.float32(1.0 - distance), xp.scalar(0))
+    far = xp.where(distance < 2.0, cubic_far(distance, -0.5, True), 0.0)
+    return xp.where(distance < 1.0, cubic_near(distance, -0.5, True), far)
+
+
+def cubic_near(x: xp.Array, a: float, fused: bool) -> xp.Array:
+    """``cubic_convolution1``, for distances below 1; ``fused``: whether its last operation is an FMA."""
+    product = xp.float32(xp.float32(x * (a + 2.0) - (a + 3.0)) * x) * x
+    return xp.float32((product if fused else xp.float32(product)) + 1.0)
+
+
+def cubic_far(x: xp.Array, a: float, fused: bool) -> xp.Array:
+    """``cubic_convolution2``, for distances from 1 to 2."""
+    product = xp.float32(xp.float32(x * a - 5.0 * a) * x + 8.0 * a) * x
+    return xp.float32((product if fused else xp.float32(product)) - 4.0 * a)
