@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import onnx
@@ -12,73 +12,16 @@ from onnx import helper
 from runtime import artifact
 from runtime.arrays.onnx import Formulas, Image, in_layout
 from runtime.errors import ArtifactError
-from runtime.lowering import Branched, Kernel, Resample, lower, one_by_one
-from runtime.ops import (
-    align_long_axis_onnx,
-    arithmetic_onnx,
-    center_crop_onnx,
-    channels_last_onnx,
-    crop_margin_onnx,
-    crop_share_onnx,
-    crop_to_ratio_onnx,
-    flip_channels_onnx,
-    grayscale_onnx,
-    image_size_onnx,
-    interpolate_onnx,
-    pad_onnx,
-    pad_to_largest_onnx,
-    quantize_onnx,
-    resize_keras_onnx,
-    resize_onnx,
-    resize_opencv_onnx,
-    resize_smoothed_onnx,
-    table_onnx,
-)
-from runtime.ops.align_long_axis import AlignLongAxis
-from runtime.ops.arithmetic import Arithmetic
-from runtime.ops.center_crop import CenterCrop
-from runtime.ops.channels_last import ChannelsLast
-from runtime.ops.crop_margin import CropMargin
-from runtime.ops.crop_share import CropShare
-from runtime.ops.crop_to_ratio import CropToRatio
-from runtime.ops.flip_channels import FlipChannels
-from runtime.ops.grayscale import Grayscale
-from runtime.ops.image_size import ImageSize
-from runtime.ops.interpolate import Interpolate
-from runtime.ops.pad import Pad
-from runtime.ops.pad_to_largest import PadToLargest
-from runtime.ops.quantize import Quantize
-from runtime.ops.resize_keras import ResizeKeras
-from runtime.ops.resize_opencv import ResizeOpenCV
-from runtime.ops.resize_smoothed import ResizeSmoothed
-from runtime.ops.table import Table
+from runtime.lowering import Branched, Kernel, Resample, implementation, lower, name_of, one_by_one
+from runtime.ops import AlignLongAxis
 from runtime.plan import Plan
 
 from .graph import DOMAIN, Graph
 
 __all__ = ["DOMAIN", "IR_VERSION", "OPSET", "OPSETS", "build", "to_onnx"]
 
-LOWERINGS: dict[type, tuple[str, Callable[[Graph, Formulas, Any, Image], Image]]] = {
-    AlignLongAxis: ("align_long_axis", align_long_axis_onnx.lower),
-    Resample: ("resize", resize_onnx.lower),
-    ResizeKeras: ("resize", resize_keras_onnx.lower),
-    ResizeOpenCV: ("resize", resize_opencv_onnx.lower),
-    ResizeSmoothed: ("resize", resize_smoothed_onnx.lower),
-    Interpolate: ("interpolate", interpolate_onnx.lower),
-    CropMargin: ("crop_margin", crop_margin_onnx.lower),
-    CropShare: ("center_crop", crop_share_onnx.lower),
-    CropToRatio: ("crop_to_ratio", crop_to_ratio_onnx.lower),
-    CenterCrop: ("center_crop", center_crop_onnx.lower),
-    Table: ("normalize", table_onnx.lower),
-    Arithmetic: ("arithmetic", arithmetic_onnx.lower),
-    Pad: ("pad", pad_onnx.lower),
-    PadToLargest: ("pad", pad_to_largest_onnx.lower),
-    FlipChannels: ("flip_channels", flip_channels_onnx.lower),
-    ChannelsLast: ("channels_last", channels_last_onnx.lower),
-    Grayscale: ("grayscale", grayscale_onnx.lower),
-    Quantize: ("quantize", quantize_onnx.lower),
-    ImageSize: ("size", image_size_onnx.lower),
-}
+EITHER_LAYOUT = (Resample, AlignLongAxis)
+"""Kernels that take channels first or last; the others are given them first."""
 
 OPSET = 18
 OPSETS = range(18, min(onnx.defs.onnx_opset_version(), 24) + 1)
@@ -128,11 +71,10 @@ def _lower(g: Graph, formulas: Formulas, kernels: Sequence[Kernel], image: Image
                 branch = _lower(g, formulas, kernel.kernels, image._replace(outputs=()))
             image = image._replace(outputs=(*image.outputs, _output(kernel.name, branch), *branch.outputs))
             continue
-        name, lowering = LOWERINGS[type(kernel)]
-        with g.scope(name):
-            if not isinstance(kernel, (AlignLongAxis, Resample)):  # which take either
+        with g.scope(name_of(kernel)):
+            if not isinstance(kernel, EITHER_LAYOUT):
                 image = in_layout(g, image, "NCHW")
-            image = lowering(g, formulas, kernel, image)
+            image = implementation(kernel, "onnx").lower(g, formulas, kernel, image)
     return in_layout(g, image, "NCHW")
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from runtime.lowering import implementation
 from runtime.ops import Cast, CenterCrop, ConvertRGB, FlipChannels, InferLayout, Normalize, Pad, Rescale, Resize, Step
 from runtime.ops.resize import FILTERS
 from runtime.plan import Plan
@@ -177,7 +178,7 @@ def _onnx_resize(plan: Plan, height: int, width: int) -> Run:
     from runtime.arrays.onnx import Image as GraphImage
 
     from .graph import Graph, Value
-    from .onnx import IR_VERSION, LOWERINGS, OPSET
+    from .onnx import IR_VERSION, OPSET
 
     g = Graph()
     source = g.input("images", "uint8", ["batch", height, width, 3])
@@ -197,7 +198,7 @@ def _onnx_resize(plan: Plan, height: int, width: int) -> Run:
                 x = g.node("Resize", x, none, none, shape, antialias=antialias, **mode)
                 image = GraphImage(x, g.value(height), g.value(width))
             case CenterCrop() | Pad() | FlipChannels():
-                image = LOWERINGS[type(step)][1](g, formulas, step, image)
+                image = implementation(step, "onnx").lower(g, formulas, step, image)
             case Rescale(factor, offset):
                 x = g.cast(x, "float32") * factor
                 image = GraphImage(x - offset if offset else x, image.height, image.width)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from runtime.ops import Resize
+from runtime.ops import Resampler
 from runtime.plan import Plan
 
 from . import bench
@@ -71,8 +71,9 @@ def presets(rows: Sequence[tuple[str, Plan, str]]) -> None:
     """Names, families, sizes and filters."""
     lines = [("name", "family", "resize", "filter", "checkpoint")]
     for name, value, checkpoint in rows:
-        resize = next(step for step in value.steps if isinstance(step, Resize))
-        lines.append((name, value.family, str(resize.size), resize.filter, checkpoint))
+        resize = next((step for step in value.steps if isinstance(step, Resampler)), None)
+        cells = (str(resize.size), getattr(resize, "filter", "bilinear")) if resize else ("none", "none")
+        lines.append((name, value.family, *cells, checkpoint))
     widths = [max(len(line[i]) for line in lines) for i in range(5)]
     for line in lines:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())

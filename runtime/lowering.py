@@ -6,19 +6,18 @@ steps on pixels becomes one table.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from types import ModuleType
 
 from .ops import (
-    AlignLongAxis,
     Branch,
     Cast,
     CenterCrop,
     ChannelsLast,
     ConvertRGB,
     CropMargin,
-    CropShare,
-    CropToRatio,
     FlipChannels,
     Grayscale,
     ImageSize,
@@ -70,29 +69,18 @@ class Branched:
     kernels: tuple[Kernel, ...]
 
 
-Kernel = (
-    AlignLongAxis
-    | CropMargin
-    | CropShare
-    | CropToRatio
-    | Resample
-    | ResizeKeras
-    | ResizeOpenCV
-    | ResizeSmoothed
-    | Interpolate
-    | CenterCrop
-    | Table
-    | Arithmetic
-    | Pad
-    | FlipChannels
-    | ChannelsLast
-    | Grayscale
-    | Quantize
-    | ImageSize
-    | PadToLargest
-    | Branched
-)
+Kernel = Step | Resample | Table | Arithmetic | Branched
 """Those that change the image's size have ``output_size`` and ``fixed_size``, as :class:`Resample` has."""
+
+
+def implementation(kernel: Kernel, kind: str) -> ModuleType:
+    """The file that runs ``kernel`` in ``torch`` or ``onnx``, beside the kernel's own and named after it."""
+    return importlib.import_module(f".ops.{name_of(kernel)}_{kind}", __package__)
+
+
+def name_of(kernel: Kernel) -> str:
+    """That of its file."""
+    return "resize" if isinstance(kernel, Resample) else type(kernel).__module__.rpartition(".")[2]
 
 
 def lower(steps: Sequence[Step], channels: int = 3, dtype: str = "uint8") -> tuple[Kernel, ...]:

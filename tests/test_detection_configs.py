@@ -8,7 +8,7 @@ import transformers
 import exporter
 from runtime import UnsupportedConfig
 
-from .test_families import check
+from .families import check
 
 CROP = {"do_center_crop": True, "crop_size": None}
 REFUSED = [

@@ -11,8 +11,8 @@ import exporter
 from models.families import FAMILIES
 from runtime import InputError, UnsupportedConfig, load
 
+from .families import assert_outputs, check, threads
 from .helpers import noise, write_artifacts
-from .test_families import assert_outputs, check, threads
 
 CROP = {"do_center_crop": True, "crop_size": 40}
 OCR, MARGIN = {"apply_ocr": False}, {"do_crop_margin": False}

@@ -13,8 +13,8 @@ from models.families import FAMILIES
 from runtime import InputError, Preprocessor, UnsupportedConfig, load
 from runtime.ops import PadToLargest
 
+from .families import assert_outputs, threads
 from .helpers import noise, write_artifacts
-from .test_families import CALLS, assert_outputs, threads
 
 SIZES = ((97, 131), (131, 97), (97, 131), (40, 110))
 """No image is the largest in both directions, and two are of one size but not neighbours."""
@@ -63,7 +63,7 @@ def expected_batch(plan, config, images):
     suffix = "Pil" if plan.reference != "torchvision" and FAMILIES[plan.family].has_torchvision else ""
     processor = getattr(transformers, f"{plan.family}ImageProcessor{suffix}")(**config)
     with threads(2 if plan.bound else 1):
-        outputs = processor(images, return_tensors="pt", **CALLS.get(plan.family, {}))
+        outputs = processor(images, return_tensors="pt")
     return {key: value.numpy() for key, value in outputs.items() if hasattr(value, "numpy")}
 
 

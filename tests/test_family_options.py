@@ -8,7 +8,7 @@ import transformers
 import exporter
 from models.families import FAMILIES
 
-from .test_families import check
+from .families import check
 
 SIZES = ((97, 131), (147, 47), (60, 60), (45, 300))
 

@@ -13,20 +13,25 @@ from runtime import ArtifactError, InputError, Plan, PreprocessorError
 from runtime.lowering import Resample, check_size, lower
 from runtime.ops import (
     STEPS,
+    AlignLongAxis,
     Branch,
     Cast,
     CenterCrop,
     ChannelsLast,
     Clamp,
     ConvertRGB,
+    CropMargin,
+    CropShare,
     CropToRatio,
     FlipChannels,
     Grayscale,
     ImageSize,
+    InferLayout,
     Interpolate,
     Normalize,
     Pad,
     PadToLargest,
+    Quantize,
     Rescale,
     Resize,
     ResizeKeras,
@@ -66,7 +71,10 @@ SPATIAL = {
     Resize: st.builds(Resize, sizes, st.sampled_from(sorted(FILTERS)), st.sampled_from(ORDERS)),
     ResizeKeras: st.builds(ResizeKeras, target, st.sampled_from(["bilinear", "bicubic"]), st.booleans()),
     ResizeOpenCV: st.builds(ResizeOpenCV, sizes),
+    AlignLongAxis: st.builds(AlignLongAxis, st.booleans()),
+    CropMargin: st.builds(CropMargin, st.booleans()),
     CropToRatio: st.builds(CropToRatio, side, side),
+    CropShare: st.builds(CropShare, side, side, side, side, st.sampled_from(["pil", "torchvision"]), st.booleans()),
     CenterCrop: st.builds(CenterCrop, side, side),
     FlipChannels: st.just(FlipChannels()),
     Grayscale: st.builds(Grayscale, st.booleans()),
@@ -81,6 +89,7 @@ OUTPUTS = {
     PadToLargest: st.builds(PadToLargest, st.sampled_from(["", "mask"])),
 }
 FLOATS = {
+    Quantize: st.builds(Quantize, st.tuples(number, number, number), st.sampled_from(["float64", "float32"])),
     Interpolate: st.builds(Interpolate, sizes, st.sampled_from(["bilinear", "bicubic"]), st.booleans(), st.booleans()),
     ResizeSmoothed: st.builds(
         lambda edge, *rest: ResizeSmoothed(Size(height=edge, width=edge + 1), *rest),
@@ -92,6 +101,7 @@ FLOATS = {
 EVERY = {
     ConvertRGB: st.just(ConvertRGB()),
     ChannelsLast: st.just(ChannelsLast()),
+    InferLayout: st.just(InferLayout()),
     **POINTWISE,
     **SPATIAL,
     **FLOATS,

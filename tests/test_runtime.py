@@ -22,7 +22,7 @@ from transformers import BatchFeature
 import runtime
 from exporter.onnx import build
 from runtime import ArtifactError, BackendUnavailable, Features, InputError, PreprocessorError, artifact
-from runtime.ops import CenterCrop, ConvertRGB, Normalize, Rescale, Resize
+from runtime.ops import CenterCrop, ConvertRGB, Interpolate, Normalize, Rescale, Resize
 from runtime.ops.size import Size
 
 from .helpers import assert_equal, make_plan, noise, with_plan, write_artifacts

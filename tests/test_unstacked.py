@@ -11,8 +11,8 @@ from PIL import Image
 import exporter
 from runtime import load
 
+from .families import assert_outputs, threads
 from .helpers import noise, write_artifacts
-from .test_families import assert_outputs, threads
 
 MIXED = [(97, 131), (131, 97), (60, 60), (97, 131)]
 ALIKE = [(60, 70), (60, 70)]

@@ -9,46 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import InputError
-from ..lowering import Branched, Kernel, Resample, lower, one_by_one
-from ..ops import (
-    AlignLongAxis,
-    CenterCrop,
-    ChannelsLast,
-    CropMargin,
-    CropShare,
-    CropToRatio,
-    FlipChannels,
-    Grayscale,
-    ImageSize,
-    Interpolate,
-    Pad,
-    PadToLargest,
-    Quantize,
-    ResizeKeras,
-    ResizeOpenCV,
-    ResizeSmoothed,
-)
-from ..ops.align_long_axis_torch import AlignLongAxisModule
-from ..ops.arithmetic import Arithmetic
-from ..ops.arithmetic_torch import arithmetic
-from ..ops.center_crop_torch import CenterCropModule
-from ..ops.channels_last_torch import ChannelsLastModule
-from ..ops.crop_margin_torch import CropMarginModule
-from ..ops.crop_share_torch import CropShareModule
-from ..ops.crop_to_ratio_torch import CropToRatioModule
-from ..ops.flip_channels_torch import FlipChannelsModule
-from ..ops.grayscale_torch import GrayscaleModule
-from ..ops.image_size_torch import ImageSizeModule
-from ..ops.interpolate_torch import InterpolateModule
-from ..ops.pad_to_largest_torch import PadToLargestModule
-from ..ops.pad_torch import PadModule
-from ..ops.quantize_torch import QuantizeModule
-from ..ops.resize_keras_torch import ResizeKerasModule
-from ..ops.resize_opencv_torch import ResizeOpenCVModule
-from ..ops.resize_smoothed_torch import ResizeSmoothedModule
+from ..lowering import Branched, Kernel, Resample, implementation, lower, one_by_one
+from ..ops import ImageSize, Pad, PadToLargest
 from ..ops.resize_torch import ResampleModule
 from ..ops.table import Table
-from ..ops.table_torch import TableModule
 from ..plan import Plan
 from ..shared_tensor import shared_tensor
 
@@ -67,7 +31,7 @@ class Preprocess(nn.Module):
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         kernels = lower(plan.steps, plan.channels)
-        self.stages = nn.ModuleList(to_stages(kernels, plan.channels))
+        self.stages = nn.ModuleList(to_stages(kernels))
         self.channels, self.output, self.one_by_one = plan.channels, plan.output, one_by_one(kernels)
 
     def forward(self, images: Tensor) -> Dict[str, Tensor]:
@@ -126,22 +90,17 @@ class BranchModule(nn.Module):
         return image
 
 
-def to_stages(kernels: Sequence[Kernel], channels: int) -> Iterator[nn.Module]:
+def to_stages(kernels: Sequence[Kernel]) -> Iterator[nn.Module]:
     """The modules that run ``kernels``, ``(image, outputs)`` to the next image."""
     for has_outputs, group in itertools.groupby(kernels, lambda kernel: isinstance(kernel, WITH_OUTPUTS)):
         if not has_outputs:
             yield Chain(to_modules(tuple(group)))
             continue
         for kernel in group:
-            match kernel:
-                case Pad():
-                    yield PadModule(kernel, channels)
-                case ImageSize():
-                    yield ImageSizeModule(kernel)
-                case PadToLargest():
-                    yield PadToLargestModule(kernel)
-                case Branched():
-                    yield BranchModule(kernel.name, to_stages(kernel.kernels, channels))
+            if isinstance(kernel, Branched):
+                yield BranchModule(kernel.name, to_stages(kernel.kernels))
+            else:
+                yield to_module(kernel)
 
 
 def to_modules(kernels: Sequence[Kernel]) -> Iterator[nn.Module]:
@@ -155,41 +114,9 @@ def to_modules(kernels: Sequence[Kernel]) -> Iterator[nn.Module]:
 
 
 def to_module(kernel: Kernel) -> nn.Module:
-    """The module that runs one kernel."""
-    match kernel:
-        case AlignLongAxis():
-            return AlignLongAxisModule(kernel)
-        case Resample():
-            return ResampleModule(kernel)
-        case ResizeKeras():
-            return ResizeKerasModule(kernel)
-        case ResizeOpenCV():
-            return ResizeOpenCVModule(kernel)
-        case Interpolate():
-            return InterpolateModule(kernel)
-        case ResizeSmoothed():
-            return ResizeSmoothedModule(kernel)
-        case CropMargin():
-            return CropMarginModule(kernel)
-        case CropShare():
-            return CropShareModule(kernel)
-        case CropToRatio():
-            return CropToRatioModule(kernel)
-        case CenterCrop():
-            return CenterCropModule(kernel)
-        case Table():
-            return TableModule(kernel)
-        case Arithmetic():
-            return arithmetic(kernel)
-        case FlipChannels():
-            return FlipChannelsModule()
-        case ChannelsLast():
-            return ChannelsLastModule()
-        case Grayscale():
-            return GrayscaleModule(kernel)
-        case Quantize():
-            return QuantizeModule(kernel)
-    raise TypeError(f"no module for {kernel!r}")
+    """The module that runs one kernel: of the kernel's name, in the file beside it."""
+    module: nn.Module = getattr(implementation(kernel, "torch"), f"{type(kernel).__name__}Module")(kernel)
+    return module
 
 
 class TorchBackend:

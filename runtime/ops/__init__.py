@@ -1,7 +1,8 @@
 """The steps a Plan is made of: one file an op, holding its frozen dataclass and its reference.
 
-``<op>_torch.py`` holds the ``nn.Module`` and ``<op>_onnx.py`` the lowering, where the op needs one: of element-wise ops
-(rescale, normalize, clamp, cast …), :mod:`.table` makes 256-entry tables, and :mod:`.arithmetic` runs those on floats.
+``<op>_torch.py`` holds the ``nn.Module``, called after the dataclass, and ``<op>_onnx.py`` the function ``lower``: they
+are found by these names. Element-wise ops (rescale, normalize, clamp, cast …) need neither: :mod:`.table` makes
+256-entry tables of them, and :mod:`.arithmetic` runs those on floats.
 """
 
 from __future__ import annotations

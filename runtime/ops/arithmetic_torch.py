@@ -134,9 +134,11 @@ class CastModule(nn.Module):
         return image.to(self.dtype)
 
 
-def arithmetic(kernel: Arithmetic) -> nn.Module:
+class ArithmeticModule(nn.Sequential):
     """The modules of ``kernel``'s steps, one after the other."""
-    return nn.Sequential(*(_module(step) for step in kernel.steps))
+
+    def __init__(self, kernel: Arithmetic) -> None:
+        super().__init__(*(_module(step) for step in kernel.steps))
 
 
 def _module(step: Pointwise) -> nn.Module:

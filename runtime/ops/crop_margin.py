@@ -50,4 +50,3 @@ class CropMargin:
         dark = (levels - low) / (high - low) * levels.dtype.type(255) < THRESHOLD
         rows, columns = np.flatnonzero(dark.any(axis=1)), np.flatnonzero(dark.any(axis=0))
         return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-

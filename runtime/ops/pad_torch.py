@@ -21,12 +21,12 @@ resample = arrays.reload(_resample, "torch", xp=torch_arrays)
 class PadModule(nn.Module):
     """``[N, C, H, W]`` to ``[N, C, h, w]``, and the mask ``[N, h, w]`` into the outputs."""
 
-    def __init__(self, step: Pad, channels: int) -> None:
+    def __init__(self, step: Pad) -> None:
         super().__init__()
         self.rule: str
         self.numbers: List[int]
         self.rule, self.numbers = step.size.rule
-        self.values: List[float] = list(step.values(channels) if len(set(step.value)) > 1 else step.value[:1])
+        self.values: List[float] = list(step.value if len(set(step.value)) > 1 else step.value[:1])
         self.centered, self.mode, self.once, self.mask = step.centered, step.mode, step.once, step.mask
 
     def forward(self, image: Tensor, outputs: Dict[str, Tensor]) -> Tensor:
