@@ -141,12 +141,10 @@ class Reader:
     def exact_size(self, key: str) -> tuple[int, int]:
         """A size of the form (height, width)."""
         before = len(self.problems)
-        size = self.size(key)
-        if size.height is None or size.width is None:
-            if len(self.problems) == before:
-                self.problem(key, "height and width")
-            return 1, 1
-        return size.height, size.width
+        size = self.size(key).fixed
+        if size is None and len(self.problems) == before:
+            self.problem(key, "height and width")
+        return size or (1, 1)
 
 
 def size_keys(value: Any, square: bool) -> Mapping[str, Any]:

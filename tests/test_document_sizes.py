@@ -80,7 +80,9 @@ RULES = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "numbers", "of", "settings"), RULES, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(
+    ("rule", "numbers", "of", "settings"), RULES, ids=lambda value: getattr(value, "__name__", str(value)[:60])
+)
 def test_a_rule_equals_transformers_in_every_form(rule, numbers, of, settings):
     cases = sizes()
     want = [of(*size, *settings) for size in cases]

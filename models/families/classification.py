@@ -28,7 +28,7 @@ def _convnext_steps(reader: Reader, reference: str) -> list[Step]:
     """
     resizing: list[Step] = []
     if reader.flag("do_resize"):
-        edge, filter = reader.size().shortest_edge, reader.filter()
+        edge, filter = reader.size().get("shortest_edge"), reader.filter()
         if edge is None:
             if not any(p.startswith("size") for p in reader.problems):
                 reader.problem("size", "the form {shortest_edge}")
@@ -76,8 +76,9 @@ def _levit_resize(reader: Reader, reference: str) -> list[Step]:
     if not reader.flag("do_resize"):
         return []
     size = pipeline.short_edge(reader)
-    if size.shortest_edge is not None:
-        size = Size(shortest_edge=int((256 / 224) * size.shortest_edge))
+    edge = size.get("shortest_edge")
+    if edge is not None:
+        size = Size(shortest_edge=int((256 / 224) * edge))
     return [pipeline.resize_to(size, reader.filter(), reference)]
 
 

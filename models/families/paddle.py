@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 
 from runtime.ops import (
@@ -80,7 +79,7 @@ def _lcnet_steps(reader: Reader, reference: str) -> list[Step]:
         else:
             size = Size(rounded_shortest_edge=reader.integer("resize_short", least=1))
             if reader.values.get("size_divisor") is not None:
-                size = replace(size, ceil_to=reader.integer("size_divisor", least=1))
+                size = Size(**size.to_json(), ceil_to=reader.integer("size_divisor", least=1))
         resizing = [pipeline.resize_to(size, reader.filter(), reference)]
     steps = [*pipeline.convert_rgb(reader), *resizing, *pipeline.center_crop(reader, reference)]
     return [*steps, *pipeline.rescale_normalize(reader, reference), FlipChannels()]

@@ -52,9 +52,7 @@ class ResizeSmoothed:
 
     @property
     def fixed_size(self) -> tuple[int, int]:
-        assert self.size.height is not None
-        assert self.size.width is not None
-        return self.size.height, self.size.width
+        return self.size.output_size(1, 1)
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         return self.fixed_size

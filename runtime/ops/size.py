@@ -13,114 +13,84 @@ LONGEST_SIDE = 65_535
 MOST_PIXELS = 178_956_970
 """Largest result of a resize, as large as the largest image: a very narrow image would ask for gigabytes."""
 
-FORMS = (
-    {"height", "width"},
-    {"shortest_edge"},
-    {"shortest_edge", "longest_edge"},
-    {"max_height", "max_width"},
+RULES = (
+    ("height", "width"),
+    ("shortest_edge",),
+    ("shortest_edge", "longest_edge"),
+    ("max_height", "max_width"),
+    ("scaled_shortest_edge", "scaled_longest_edge"),
+    ("half_up_shortest_edge", "half_up_longest_edge"),
+    ("half_up_longest_edge",),
+    ("rounded_longest_edge",),
+    ("rounded_longest_edge", "min_edge"),
+    ("truncated_longest_edge",),
+    ("rounded_shortest_edge",),
+    ("thumbnail_height", "thumbnail_width"),
+    *((key, *rest) for key in ("limit_max", "limit_min", "limit_long") for rest in ((), ("max_side_limit",))),
+    ("line_height", "line_width", "max_line_width"),
+    ("fit_height", "fit_width"),
+    ("cover_height", "cover_width"),
+    ("min_height", "min_width"),
+    ("square",),
+    ("ratio_height", "ratio_width"),
+    ("nearest_height", "nearest_width", "multiple", "per"),
+    ("stretched_height", "stretched_width", "multiple", "per"),
+    ("sqrt_margin",),
+    ("past_multiple",),
+    (),
 )
-"""The key sets of configs."""
+"""The keys of each rule in :mod:`runtime.geometry`, in the order of its numbers."""
 
-OTHER_FORMS: tuple[set[str], ...] = (
-    {"scaled_shortest_edge", "scaled_longest_edge"},
-    {"half_up_shortest_edge", "half_up_longest_edge"},
-    {"half_up_longest_edge"},
-    {"rounded_longest_edge"},
-    {"rounded_longest_edge", "min_edge"},
-    {"truncated_longest_edge"},
-    {"rounded_shortest_edge"},
-    {"thumbnail_height", "thumbnail_width"},
-    *({key, *rest} for key in ("limit_max", "limit_min", "limit_long") for rest in ((), ("max_side_limit",))),
-    {"line_height", "line_width", "max_line_width"},
-    {"fit_height", "fit_width"},
-    {"cover_height", "cover_width"},
-    {"min_height", "min_width"},
-    {"square"},
-    {"ratio_height", "ratio_width"},
-    {"nearest_height", "nearest_width", "multiple", "per"},
-    {"stretched_height", "stretched_width", "multiple", "per"},
-    {"sqrt_margin"},
-    {"past_multiple"},
-    set(),
-)
-"""Rules under names that no config has: see :mod:`runtime.geometry`."""
+FORMS = tuple(set(rule) for rule in RULES[:4])
+"""The key sets of configs, which are transformers' (``SizeDict``, image_utils.py:1034)."""
 
 ROUNDING = ("floor_to", "ceil_to")
 """Keys that round what the others give to a multiple; the image's own size where they stand alone."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False, repr=False)
 class Size:
-    """One of the key sets in :data:`FORMS` and :data:`OTHER_FORMS`, in pixels, and perhaps one of :data:`ROUNDING`.
+    """The keys of one of :data:`RULES`, and perhaps one of :data:`ROUNDING`, each with a number of pixels.
 
-    Those of configs are transformers' (``SizeDict``, image_utils.py:1034).
+    ``Size(height=224, width=224)``; keys that are None count as not given.
+
+    Attributes:
+        numbers: the keys and their numbers, in the order of the rule.
     """
 
-    height: int | None = None
-    width: int | None = None
-    shortest_edge: int | None = None
-    longest_edge: int | None = None
-    max_height: int | None = None
-    max_width: int | None = None
-    scaled_shortest_edge: int | None = None
-    scaled_longest_edge: int | None = None
-    half_up_shortest_edge: int | None = None
-    half_up_longest_edge: int | None = None
-    rounded_longest_edge: int | None = None
-    min_edge: int | None = None
-    truncated_longest_edge: int | None = None
-    rounded_shortest_edge: int | None = None
-    thumbnail_height: int | None = None
-    thumbnail_width: int | None = None
-    limit_max: int | None = None
-    limit_min: int | None = None
-    limit_long: int | None = None
-    max_side_limit: int | None = None
-    line_height: int | None = None
-    line_width: int | None = None
-    max_line_width: int | None = None
-    fit_height: int | None = None
-    fit_width: int | None = None
-    cover_height: int | None = None
-    cover_width: int | None = None
-    min_height: int | None = None
-    min_width: int | None = None
-    square: int | None = None
-    ratio_height: int | None = None
-    ratio_width: int | None = None
-    nearest_height: int | None = None
-    nearest_width: int | None = None
-    stretched_height: int | None = None
-    stretched_width: int | None = None
-    multiple: int | None = None
-    per: int | None = None
-    sqrt_margin: int | None = None
-    past_multiple: int | None = None
-    floor_to: int | None = None
-    ceil_to: int | None = None
+    numbers: tuple[tuple[str, int], ...]
 
-    def __post_init__(self) -> None:
-        given = self.to_json()
+    def __init__(self, **keys: int | None) -> None:
+        given = {key: value for key, value in keys.items() if value is not None}
         rounding = [key for key in given if key in ROUNDING]
-        if not given or len(rounding) > 1 or set(given) - set(rounding) not in (*FORMS, *OTHER_FORMS):
+        rule = next((rule for rule in RULES if set(rule) == set(given) - set(rounding)), None)
+        if rule is None or not given or len(rounding) > 1:
             forms = ", ".join("{" + ", ".join(sorted(form)) + "}" for form in FORMS)
             raise ValueError(f"expected one of the key sets {forms}, got {{{', '.join(given)}}}")
         for key, value in given.items():
             if type(value) is not int or not 1 <= value <= LONGEST_SIDE:
                 raise ValueError(f"{key}: expected an integer from 1 to {LONGEST_SIDE}, got {value!r}")
+        object.__setattr__(self, "numbers", tuple((key, given[key]) for key in (*rule, *rounding)))
+
+    def __repr__(self) -> str:
+        return f"Size({', '.join(f'{key}={value}' for key, value in self.numbers)})"
+
+    def get(self, key: str) -> int | None:
+        """The number of ``key``; None where it is not one of the size's."""
+        return self.to_json().get(key)
 
     def to_json(self) -> dict[str, int]:
-        return {key: value for key, value in vars(self).items() if value is not None}
+        return dict(self.numbers)
 
     def __str__(self) -> str:
-        if self.height is not None:
-            return f"{self.height}x{self.width}"
-        return ", ".join(f"{key} {value}" for key, value in self.to_json().items())
+        if self.rule[0] == "height, width":
+            return "x".join(str(value) for _, value in self.numbers)
+        return ", ".join(f"{key} {value}" for key, value in self.numbers)
 
     @property
     def is_static(self) -> bool:
         """Whether every image gets the same size."""
-        return self.height is not None
+        return self.numbers[0][0] == "height"
 
     @property
     def fixed(self) -> tuple[int, int] | None:
@@ -130,13 +100,12 @@ class Size:
     @property
     def is_of_batch(self) -> bool:
         """Whether transformers gives all images of a batch the size of the widest one's."""
-        return self.line_height is not None
+        return self.numbers[0][0] == "line_height"
 
     @property
     def rule(self) -> tuple[str, list[int]]:
         """The last arguments of :func:`runtime.geometry.output_size`: the rule's name and its numbers."""
-        given = self.to_json()
-        return ", ".join(given), list(given.values())
+        return ", ".join(key for key, _ in self.numbers), [value for _, value in self.numbers]
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """What an image of ``height`` x ``width`` is resized to.

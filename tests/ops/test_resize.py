@@ -398,16 +398,16 @@ def test_reciprocals_are_not_made_divisions():
 
 def expected_size(height, width, size):
     """transformers' own answer."""
-    if size.longest_edge:
-        return get_size_with_aspect_ratio((height, width), size.shortest_edge, size.longest_edge)
-    if size.shortest_edge:
+    if size.get("longest_edge"):
+        return get_size_with_aspect_ratio((height, width), size.get("shortest_edge"), size.get("longest_edge"))
+    if size.get("shortest_edge"):
         image = np.broadcast_to(np.uint8(0), (3, height, width))
         return get_resize_output_image_size(
-            image, size.shortest_edge, default_to_square=False, input_data_format=ChannelDimension.FIRST
+            image, size.get("shortest_edge"), default_to_square=False, input_data_format=ChannelDimension.FIRST
         )
-    if size.max_height:
-        return get_image_size_for_max_height_width((height, width), size.max_height, size.max_width)
-    return size.height, size.width
+    if size.get("max_height"):
+        return get_image_size_for_max_height_width((height, width), size.get("max_height"), size.get("max_width"))
+    return size.fixed
 
 
 FORMS = [
