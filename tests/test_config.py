@@ -336,7 +336,7 @@ def test_an_integer_crop_size_is_a_square_in_every_family():
         (40, [{"height", "width"}], {"height": 40, "width": 40}),
         ([40, 50], [{"longest_edge"}, {"height", "width"}], {"height": 40, "width": 50}),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else None,  # the order of a set changes
 )
 def test_a_family_may_read_forms_of_its_own(size, forms, expected):
     reader = Reader({"size": size}, default_to_square=True)
