@@ -73,10 +73,11 @@ def session(model):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    options.enable_cpu_mem_arena = False  # what a large image took would stay taken
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-@functools.lru_cache(maxsize=64)
+@functools.lru_cache(maxsize=8)  # each holds memory as large as its largest images took
 def backends(plan):
     """What runs the Plan on uint8 ``[N, H, W, 3]``, by backend; built once a Plan."""
     graph, module = session(build(plan)), Preprocess(plan).eval()

@@ -429,7 +429,7 @@ def test_an_interrupt_leaves_nothing(refused, monkeypatch):
 
 def test_every_flag_is_tested():
     """Each flag of the help is in a command line of this file, or of those with a command or a flag to themselves."""
-    (subparsers,) = (a for a in cli.build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    (subparsers,) = (a for a in cli.build_parser(cli.COMMANDS)._actions if isinstance(a, argparse._SubParsersAction))
     flags = {tuple(a.option_strings) for sub in subparsers.choices.values() for a in sub._actions if a.option_strings}
     files = ("test_cli.py", "test_bench.py", "test_channels.py", "test_input_size.py")
     source = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in files)
