@@ -92,7 +92,8 @@ def backends(plan):
 
     def run_torch(module, images):
         # Channels first: an image of three rows is ambiguous otherwise.
-        outputs = module(torch.from_numpy(images).permute(0, 3, 1, 2))
+        with torch.no_grad(), torch.jit.optimized_execution(False):  # as in runtime
+            outputs = module(torch.from_numpy(images).permute(0, 3, 1, 2))
         return {name: value.numpy() for name, value in outputs.items()}
 
     return {
