@@ -30,5 +30,5 @@ class TorchScriptBackend(TorchBackend):
 
     def run(self, images: np.ndarray[Any, Any]) -> dict[str, torch.Tensor]:
         # Optimized, the first two calls take 9 seconds and 300 MB, and those behind no less time than without.
-        with torch.jit.optimized_execution(False):  # type: ignore[no-untyped-call]
+        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             return super().run(images)
