@@ -204,7 +204,12 @@ def test_inputs_and_outputs_are_those_of_the_contract(preset):
     static = reference(plan, IMAGES[1:2]).shape[2:] == (height, width)
     size = [height, width] if static else ["output_height", "output_width"]
     assert signature(model.graph.input) == {"images": (TensorProto.UINT8, ["batch", "height", "width", 3])}
-    assert signature(model.graph.output) == {"pixel_values": (TensorProto.FLOAT, ["batch", 3, *size])}
+    outputs = signature(model.graph.output)
+    assert tuple(outputs) == plan.outputs
+    assert outputs.pop("pixel_values") == (TensorProto.FLOAT, ["batch", 3, *size])
+    masks = {"pixel_mask": (TensorProto.INT64, ["batch", "pixel_mask_height", "pixel_mask_width"])}
+    numbers = dict.fromkeys(("original_sizes", "reshaped_input_sizes"), (TensorProto.INT64, ["batch", 2]))
+    assert outputs.items() <= {**masks, **numbers}.items()
 
 
 def test_every_node_has_a_name_of_its_own(preset):
