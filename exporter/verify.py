@@ -47,12 +47,12 @@ def sizes(plan: Plan) -> tuple[tuple[int, int], ...]:
     height, width = 224, 224
     for step in plan.steps:
         if isinstance(step, (Resize, ResizeKeras, ResizeOpenCV, ResizeSmoothed, Interpolate)):
-            numbers = list(step.size.to_json().values())
-            height, width = numbers[0], numbers[-1]
+            height, *more = (number for _, number in step.size.numbers)
+            width = more[0] if more else height
         elif isinstance(step, (CenterCrop, Pad)):
             height, width = step.fixed_size or (height, width)
     around = ((height, width), (height + 1, max(width - 1, 1)), (max(height - 1, 1), width + 1))
-    others = ((480, 640), (640, 480), (300, 200), (97, 131), (31, 33), (1, 1), (2, 5), (40, 800), (800, 40))
+    others = ((480, 640), (640, 480), (300, 200), (64, 64), (97, 131), (31, 33), (1, 1), (2, 5), (40, 800), (800, 40))
     return tuple(dict.fromkeys((*others, *around, (1080, 1920), (3000, 4000))))
 
 

@@ -26,7 +26,7 @@ class PadModule(nn.Module):
         self.rule: str
         self.numbers: List[int]
         self.rule, self.numbers = step.size.rule
-        self.values: List[float] = list(step.value if len(set(step.value)) > 1 else step.value[:1])
+        self.values: List[float] = [float(v) for v in (step.value if len(set(step.value)) > 1 else step.value[:1])]
         self.centered, self.mode, self.once, self.mask = step.centered, step.mode, step.once, step.mask
 
     def forward(self, image: Tensor, outputs: Dict[str, Tensor]) -> Tensor:

@@ -164,13 +164,13 @@ def random_cases():
 def test_the_size_rule():
     cases = random_cases()
     expected = [expected_size(*case) for case in cases]
-    assert [geometry.output_size(h, w, "rounded_longest_edge", edge, 0) for h, w, edge in cases] == expected
+    assert [geometry.output_size(h, w, "rounded_longest_edge", [edge]) for h, w, edge in cases] == expected
     scripted = script(resize_opencv_torch.geometry.output_size)
-    assert [scripted(h, w, "rounded_longest_edge", edge, 0) for h, w, edge in cases] == expected
+    assert [scripted(h, w, "rounded_longest_edge", [edge]) for h, w, edge in cases] == expected
     graph = Graph()
     names = ("height", "width", "edge")
     height, width, edge = (graph.input(name, "int64", ["n"]) for name in names)
-    sizes = Formulas(graph).geometry.output_size(height, width, "rounded_longest_edge", edge, 0)
+    sizes = Formulas(graph).geometry.output_size(height, width, "rounded_longest_edge", [edge])
     for i, size in enumerate(sizes):
         graph.output(size, f"size_{i}", ["n"])
     got = session(graph.build(18, 8, "rule")).run(None, dict(zip(names, np.array(cases).T, strict=True)))
@@ -182,7 +182,7 @@ def test_the_size_rule_with_the_number_in_the_file(edge):
     heights, widths, _ = np.array(random_cases()).T
     graph = Graph()
     height, width = (graph.input(name, "int64", ["n"]) for name in ("height", "width"))
-    sizes = Formulas(graph).geometry.output_size(height, width, "rounded_longest_edge", edge, 0)
+    sizes = Formulas(graph).geometry.output_size(height, width, "rounded_longest_edge", [edge])
     for i, size in enumerate(sizes):
         graph.output(size, f"size_{i}", ["n"])
     got = session(graph.build(18, 8, "rule")).run(None, {"height": heights, "width": widths})
