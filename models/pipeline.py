@@ -133,7 +133,12 @@ def torch_resize(reader: Reader, floats: bool, antialias: bool) -> list[Step]:
         return [Interpolate(reader.size(), sharp_filter(reader), antialias)]
     if antialias:
         return [resize_to(reader.size(), reader.filter(), "torchvision")]
-    return [Resize(reader.size(), sharp_filter(reader), "pillow12.1", "torchvision", antialias=False)]
+    return [sharp_resize(reader.size(), sharp_filter(reader))]
+
+
+def sharp_resize(size: Size, filter: str) -> Resize:
+    """torchvision's resize of uint8 without antialiasing."""
+    return Resize(size, filter, "pillow12.1", "torchvision", antialias=False)
 
 
 def sharp_filter(reader: Reader) -> str:

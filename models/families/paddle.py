@@ -12,7 +12,6 @@ from runtime.ops import (
     Interpolate,
     Pad,
     Rescale,
-    Resize,
     ResizeOpenCV,
     Step,
 )
@@ -26,23 +25,9 @@ LIMITS = {"max": "limit_max", "min": "limit_min", "resize_long": "limit_long"}
 """``limit_type``, and the rule's name in :class:`~runtime.ops.size.Size`."""
 
 
-def _filter(reader: Reader) -> str:
-    """The filter of a resize that is not torchvision's antialiased one of uint8, which knows more."""
-    filter = reader.filter()
-    if filter in ("bilinear", "bicubic"):
-        return filter
-    reader.problem("resample", "2 (bilinear) or 3 (bicubic)")
-    return "bilinear"
-
-
-def _sharp(size: Size, filter: str) -> Resize:
-    """A resize of uint8 without antialiasing."""
-    return Resize(size, filter, "pillow12.1", "torchvision", antialias=False)
-
-
 def _layout_steps(reader: Reader, reference: str) -> list[Step]:
     """Resizes without antialiasing (image_processing_pp_doclayout_v2.py:44)."""
-    resizing: list[Step] = [_sharp(reader.size(), _filter(reader))] if reader.flag("do_resize") else []
+    resizing = pipeline.torch_resize(reader, floats=False, antialias=False)
     steps = [*pipeline.convert_rgb(reader), *resizing, *pipeline.center_crop(reader, reference)]
     steps += pipeline.rescale_normalize(reader, reference)
     return [*steps, *pipeline.pad(reader, steps)]
@@ -59,8 +44,8 @@ def _layout_v4_steps(reader: Reader, reference: str) -> list[Step]:
     if rescale:
         steps.append(Rescale(factor, precision="float32"))
     if reader.flag("do_resize"):
-        size, filter = reader.size(), _filter(reader)
-        steps += [Interpolate(size, filter, antialias=False) if rescale else _sharp(size, filter)]
+        size, filter = reader.size(), pipeline.sharp_filter(reader)
+        steps += [Interpolate(size, filter, antialias=False) if rescale else pipeline.sharp_resize(size, filter)]
         if factor < 0:
             reader.problem("rescale_factor", "no number below 0, for nothing is left between 0 and the largest value")
         else:
@@ -98,7 +83,7 @@ def _detection_steps(reader: Reader, reference: str) -> list[Step]:
     limits = {rule: reader.integer("limit_side_len", least=1)}
     if reader.values.get("max_side_limit") is not None:
         limits["max_side_limit"] = reader.integer("max_side_limit", least=1)
-    resizing: list[Step] = [Cast("float32"), Interpolate(Size(**limits), _filter(reader), antialias=True)]
+    resizing: list[Step] = [Cast("float32"), Interpolate(Size(**limits), pipeline.sharp_filter(reader), antialias=True)]
     steps = [*pipeline.convert_rgb(reader), ImageSize("target_sizes", "float32"), *resizing]
     return [*steps, *pipeline.rescale_normalize(reader, reference), FlipChannels()]
 
@@ -113,8 +98,12 @@ def _recognition_steps(reader: Reader, reference: str, floats: bool) -> list[Ste
     resize, crop, pad = (reader.flag(key) for key in ("do_resize", "do_center_crop", "do_pad"))
     if resize:
         size = Size(line_height=height, line_width=width, max_line_width=reader.integer("max_image_width", least=1))
-        filter = _filter(reader)
-        steps += [Cast("float32"), Interpolate(size, filter, antialias=True)] if floats else [_sharp(size, filter)]
+        filter = pipeline.sharp_filter(reader)
+        steps += (
+            [Cast("float32"), Interpolate(size, filter, antialias=True)]
+            if floats
+            else [pipeline.sharp_resize(size, filter)]
+        )
     steps += [] if floats else [FlipChannels()]
     steps += pipeline.center_crop(reader, reference)
     steps += pipeline.rescale_normalize(reader, reference)

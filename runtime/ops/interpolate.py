@@ -70,13 +70,20 @@ class Interpolate:
         return self._rows(image.swapaxes(0, 1), height, fused)
 
     def _rows(self, image: np.ndarray[Any, Any], new_height: int, fused: bool) -> np.ndarray[Any, Any]:
-        height, *rest = image.shape
         start, weights = interpolation.block_weights(
-            height, new_height, self.filter, self.antialias, self.align_corners, fused, BLOCK
+            image.shape[0], new_height, self.filter, self.antialias, self.align_corners, fused, BLOCK
         )
-        blocks, block, window = weights.shape
-        lines = image.reshape(height, -1)
-        rows = np.empty((blocks, block, lines.shape[1]), np.float32)
-        for i, first in enumerate(start.astype(int)):
-            rows[i] = weights[i] @ lines[first : first + window].astype(np.float64)
-        return rows.reshape(-1, *rest)[:new_height]
+        return weighted_rows(image, start, weights, new_height)
+
+
+def weighted_rows(
+    image: np.ndarray[Any, Any], start: np.ndarray[Any, Any], weights: np.ndarray[Any, Any], new_height: int
+) -> np.ndarray[Any, Any]:
+    """float32 ``[H, ...]`` to float32 ``[new_height, ...]``: windows from ``start`` times ``weights``, in float64."""
+    height, *rest = image.shape
+    blocks, block, window = weights.shape
+    lines = image.reshape(height, -1)
+    rows = np.empty((blocks, block, lines.shape[1]), np.float32)
+    for i, first in enumerate(start.astype(int)):
+        rows[i] = weights[i] @ lines[first : first + window].astype(np.float64)
+    return rows.reshape(-1, *rest)[:new_height]
