@@ -22,7 +22,8 @@ class ResizeSmoothed:
     Both libraries sum in an order of their own, so backends differ: by at most :attr:`bound` times the largest
     absolute value of the image. Seen at 128 sizes of up to 600 pixels a side, values 0 to 1: 1.2e-7 (scipy) and 9e-7
     (torchvision, whose blur is one sum in float32 over both axes). scikit-image's last step is left out: it clamps to
-    the image's own range, which a mean of pixels leaves by rounding only.
+    the image's own range, which a mean of pixels leaves by rounding only. torchvision's positions are those of torch on
+    more than one thread; on one it takes them otherwise (see :class:`.Interpolate`).
 
     Attributes:
         size: height and width after, of at least 4 pixels: to fewer, the blur would be wider than the image, and
