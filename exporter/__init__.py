@@ -51,12 +51,19 @@ def to_module(plan: Plan) -> nn.Module:
     return Preprocess(plan).eval()
 
 
-def to_onnx(plan: Plan, path: str | os.PathLike[str], model: Any = None, *, opset: int | None = None) -> None:
+def to_onnx(
+    plan: Plan,
+    path: str | os.PathLike[str],
+    model: Any = None,
+    *,
+    opset: int | None = None,
+    postprocess: str = "auto",
+) -> None:
     """See :func:`exporter.onnx.to_onnx`."""
     _need("onnx")
     from . import onnx as exporting
 
-    exporting.to_onnx(plan, path, model, opset=opset)
+    exporting.to_onnx(plan, path, model, opset=opset, postprocess=postprocess)
 
 
 def to_torchscript(plan: Plan, path: str | os.PathLike[str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import inspect
 import io
 import json
 import os
@@ -25,6 +26,7 @@ from models.sources import labels, read_json
 from runtime import artifact
 from runtime.errors import ArtifactError, InputError, ParityError, PreprocessorError, UnsupportedConfig
 from runtime.plan import Plan
+from runtime.postprocess import Postprocess
 from runtime.preprocessor import load
 
 from . import bench, coverage, report
@@ -136,7 +138,7 @@ def _export(options: argparse.Namespace) -> int:
     report.plan(plan)
     with artifact.atomic(path) as temporary:
         if kind == "onnx":
-            exporter.to_onnx(plan, temporary, options.model, opset=options.opset)
+            exporter.to_onnx(plan, temporary, options.model, opset=options.opset, postprocess=options.postprocess)
         else:
             exporter.to_torchscript(plan, temporary)
         if not options.no_verify:
@@ -213,12 +215,23 @@ def _run(options: argparse.Namespace) -> int:
     missing = [image for image in options.images if not Path(image).is_file()]
     if missing:
         raise InputError(f"no such image file: {', '.join(missing)}")
-    outputs = loaded(options.images)
+    post = loaded.plan.postprocess
+    drawing = None if options.draw is None else _drawing(options, post)
+    chosen = {} if options.threshold is None else {"threshold": options.threshold}
+    if chosen and (post is None or "threshold" not in inspect.signature(post.result).parameters):
+        raise UnsupportedConfig(f"--threshold: {options.file} finds no objects that have scores")
+    outputs = loaded(options.images, return_tensors="np" if post is None or options.output is not None else None)
     for name, value in outputs.items():
-        print(f"{name}: {value.dtype} {list(value.shape)}")
-    if loaded.plan.labels and not loaded.plan.group:  # a row of the outputs is an image's
-        for i, image in enumerate(options.images):
-            report.top(image, {name: value[i] for name, value in outputs.items()}, loaded.plan.labels)
+        shapes = {str(list(row.shape)) for row in value} if isinstance(value, list) else {str(list(value.shape))}
+        print(f"{name}: {value[0].dtype} {' '.join(sorted(shapes))}{' each' if isinstance(value, list) else ''}")
+    for image, row in zip(options.images, _rows(outputs), strict=not loaded.plan.group):
+        if post is not None:
+            result = post.result(row, loaded.plan.labels, **chosen)
+            report.prediction(image, result)
+            if drawing is not None:
+                drawing(image, result)
+        elif loaded.plan.labels and not loaded.plan.group:  # a row of the outputs is an image's
+            report.top(image, row, loaded.plan.labels)
     if options.output is not None:
         import numpy as np
 
@@ -226,6 +239,29 @@ def _run(options: argparse.Namespace) -> int:
             np.savez(temporary, **outputs)
         print(f"wrote {options.output}")
     return 0
+
+
+def _rows(outputs: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """The outputs of each image."""
+    return [dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)]
+
+
+def _drawing(options: argparse.Namespace, post: Postprocess | None) -> Callable[[str, Any], None]:
+    """What draws a result over its image into ``--draw``."""
+    from . import draw
+
+    if post is None:
+        raise UnsupportedConfig(f"--draw: {options.file} has no post-processing, so there is nothing to draw")
+    if len(options.images) != 1:
+        raise UnsupportedConfig(f"--draw: expected one image, got {len(options.images)}")
+    draw.check(options.draw)
+
+    def over(image: str, result: Any) -> None:
+        with artifact.atomic(options.draw) as temporary:
+            draw.draw(image, result, temporary)
+        print(f"wrote {options.draw}")
+
+    return over
 
 
 def _bench(options: argparse.Namespace) -> int:

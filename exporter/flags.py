@@ -52,6 +52,11 @@ def build_parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) ->
     export.add_argument("--format", choices=sorted(set(FORMATS.values())), help="where the suffix does not say")
     export.add_argument("--model", metavar="MODEL.onnx", help="put the preprocessing in front of this model")
     export.add_argument(
+        "--postprocess", default="auto", metavar="NAME",
+        help="what to do with the model's outputs: auto (what config.json's architecture is for), none, or a name such"
+        " as semantic_segmentation",
+    )  # fmt: skip
+    export.add_argument(
         "--labels", metavar="FILE", help="class names, one a line or a JSON list; else config.json's id2label"
     )
     export.add_argument("--opset", type=int, metavar="N", help="of the ONNX file: 18 (default, or the model's) and up")
@@ -72,6 +77,8 @@ def build_parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) ->
     run.add_argument("file", metavar="FILE")
     run.add_argument("images", nargs="+", metavar="IMAGE")
     run.add_argument("-o", "--output", metavar="OUT.npz", help="where to write the output tensors")
+    run.add_argument("--draw", metavar="OUT.png", help="write the picture with its boxes or its mask: --draw out.png")
+    run.add_argument("--threshold", type=float, metavar="X", help="least score of an object: --threshold 0.7")
     run.add_argument("--backend", default="auto", choices=BACKENDS, help="what runs it: --backend pil")
 
     timing = command("bench", "time an artifact beside other libraries", "bench vit.onnx --plot vit.png")

@@ -162,6 +162,14 @@ class Graph:
         self._nodes.append(helper.make_node(op, [i.name for i in inputs], [name], name=name, **attributes))
         return Value(self, name, dtype or inputs[0].dtype)
 
+    def nodes(self, op: str, *inputs: Value, dtypes: Sequence[str], **attributes: Any) -> list[Value]:
+        """The results of a node that has several, of ``dtypes``."""
+        name = self.unique(op)
+        results = [Value(self, f"{name}/{i}", dtype) for i, dtype in enumerate(dtypes)]
+        outputs = [result.name for result in results]
+        self._nodes.append(helper.make_node(op, [i.name for i in inputs], outputs, name=name, **attributes))
+        return results
+
     def cast(self, value: Value, dtype: str) -> Value:
         return value if value.dtype == dtype else self.node("Cast", value, to=DTYPES[dtype], dtype=dtype)
 
@@ -231,13 +239,7 @@ class Graph:
 
     def split(self, value: Value, parts: int, axis: int = 0) -> list[Value]:
         """``parts`` equal pieces along ``axis``, which they keep."""
-        name = self.unique("Split")
-        pieces = [Value(self, f"{name}/{i}", value.dtype) for i in range(parts)]
-        node = helper.make_node(
-            "Split", [value.name], [p.name for p in pieces], name=name, axis=axis, num_outputs=parts
-        )
-        self._nodes.append(node)
-        return pieces
+        return self.nodes("Split", value, dtypes=[value.dtype] * parts, axis=axis, num_outputs=parts)
 
     def function(self, name: str, dtypes: Sequence[str], body: Callable[..., Value]) -> str:
         """Adds a local function whose inputs have ``dtypes``; :meth:`call` calls it."""
@@ -260,11 +262,7 @@ class Graph:
     def build(self, opset: int, ir_version: int, name: str) -> onnx.ModelProto:
         """The model. Raises ``onnx.checker.ValidationError`` where the graph is not valid."""
         graph = helper.make_graph(self._nodes, name, self.inputs, self.outputs, list(self._initializers.values()))
-        opsets = [helper.make_opsetid("", opset)]
-        functions = [
-            helper.make_function(DOMAIN, function, inputs, [output], nodes, opsets)
-            for function, (inputs, output, nodes) in self._functions.items()
-        ]
+        opsets, functions = [helper.make_opsetid("", opset)], self._function_protos(opset)
         model = helper.make_model(
             graph,
             functions=functions,
@@ -274,3 +272,19 @@ class Graph:
         )
         onnx.checker.check_model(model, full_check=True)
         return model
+
+    def extend(self, model: onnx.ModelProto) -> None:
+        """Adds all that was collected, but inputs and outputs, to a model that has the values it reads."""
+        opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+        model.graph.node.extend(self._nodes)
+        model.graph.initializer.extend(self._initializers.values())
+        model.functions.extend(self._function_protos(opset))
+        if self._functions and DOMAIN not in {entry.domain for entry in model.opset_import}:
+            model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
+
+    def _function_protos(self, opset: int) -> list[onnx.FunctionProto]:
+        opsets = [helper.make_opsetid("", opset)]
+        return [
+            helper.make_function(DOMAIN, function, inputs, [output], nodes, opsets)
+            for function, (inputs, output, nodes) in self._functions.items()
+        ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import onnx
@@ -82,7 +83,14 @@ def _output(name: str, image: Image) -> tuple[str, Any, tuple[Any, ...]]:
     return name, image.pixels, image.shape or (image.channels, image.height, image.width)
 
 
-def to_onnx(plan: Plan, path: str | os.PathLike[str], model: Any = None, *, opset: int | None = None) -> None:
+def to_onnx(
+    plan: Plan,
+    path: str | os.PathLike[str],
+    model: Any = None,
+    *,
+    opset: int | None = None,
+    postprocess: str = "auto",
+) -> None:
     """Writes ``plan`` as one ONNX file, which any onnxruntime runs without this package.
 
     Args:
@@ -90,6 +98,8 @@ def to_onnx(plan: Plan, path: str | os.PathLike[str], model: Any = None, *, opse
         path: the file; written whole or not at all.
         model: the path of an ONNX model to put behind the preprocessing: image in, the model's outputs out.
         opset: 18 by default, or the model's.
+        postprocess: what to do with the model's outputs: a method of transformers without ``post_process_``, such as
+            ``semantic_segmentation``; ``none``; or ``auto``, see :func:`exporter.postprocess.choose`.
 
     Raises:
         ArtifactError: the file cannot be written, or the model does not fit.
@@ -98,8 +108,12 @@ def to_onnx(plan: Plan, path: str | os.PathLike[str], model: Any = None, *, opse
         proto = build(plan, OPSET if opset is None else opset)
     else:
         from .fuse import fuse
+        from .postprocess import attach, choose
 
         proto = fuse(plan, model, opset)
+        plan = replace(plan, postprocess=choose(plan, proto, postprocess, {}))
+        if plan.postprocess is not None:
+            attach(proto, plan)
     props = {entry.key: entry.value for entry in proto.metadata_props}
     helper.set_model_props(proto, {**props, artifact.PLAN_KEY: plan.to_json()})
     with artifact.atomic(path) as temporary:

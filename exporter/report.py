@@ -67,6 +67,35 @@ def top(image: str, outputs: Mapping[str, Any], labels: Sequence[str], count: in
                 print(f" {shares[i]:7.2%}  {labels[i]}")
 
 
+def prediction(image: str, result: Any) -> None:
+    """What a model found in an image: a line a class or an object, or a line a tensor."""
+    print(image)
+    if isinstance(result, Mapping):
+        for name, value in result.items():
+            if isinstance(value, np.ndarray):
+                print(f" {name}: {value.dtype} {list(value.shape)}{_range(value)}")
+        _shares(result)
+        return
+    for item in result:
+        box = f"  {' '.join(f'{number:.1f}' for number in item['box'])}" if "box" in item else ""
+        print(f" {item['score']:7.2%}  {item['label']}{box}")
+    if not result:
+        print(" nothing")
+
+
+def _range(value: Any) -> str:
+    return f", {value.min():.5g} to {value.max():.5g}" if value.dtype.kind == "f" and value.size else ""
+
+
+def _shares(result: Mapping[str, Any]) -> None:
+    """How much of a mask each class has, the largest first."""
+    if "segmentation" not in result:
+        return
+    shares = {label: float(np.mean(result["segmentation"] == label)) for label in result["labels"]}
+    for label in sorted(shares, key=lambda label: -shares[label]):
+        print(f" {shares[label]:7.2%}  {result['labels'][label]}")
+
+
 def presets(rows: Sequence[tuple[str, Plan, str]]) -> None:
     """Names, families, sizes and filters."""
     lines = [("name", "family", "resize", "filter", "checkpoint")]

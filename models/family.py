@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.ops import Step
+from runtime.postprocess import Postprocess
 
 from . import pipeline
 from .reader import Reader
@@ -59,6 +60,7 @@ class Family:
             The steps are those of one image.
         channels: of its images, where that is no choice: 4 for VitMatte, to whose images the trimap is the fourth.
         shared_keys: none for what other libraries read.
+        postprocess: the class's ``post_process_*`` methods; functions of the config where they depend on it.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Family:
     group: str = ""
     channels: int | None = None
     shared_keys: tuple[str, ...] = SHARED_KEYS
+    postprocess: tuple[Postprocess | Callable[[Mapping[str, Any]], Postprocess], ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -14,16 +14,20 @@ from .groups import GROUPS
 from .lowering import Kernel, check_size, lower, output_names
 from .ops import STEPS, Branch, Interpolate, ResizeSmoothed, Step
 from .ops.size import Size
+from .postprocess import POSTPROCESSORS, Postprocess
 
 FORMAT = 2
 """The number in a Plan's JSON; raised when a reader of the old form would misread the new one."""
 
 REFERENCES = ("pillow13", "pillow12.2", "pillow12.1", "torchvision")
 
+MODEL_KEYS = ("architectures", "problem_type")
+"""Of a model's config."""
+
 NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 """Of an output."""
 
-_NAMES = {step: name for name, step in STEPS.items()}
+_NAMES: dict[type, str] = {kind: name for name, kind in (*STEPS.items(), *POSTPROCESSORS.items())}
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class Plan:
         input_size: (height, width) of every image where the artifact is made for one size, which makes it faster.
         config: what the steps were made of, as a ``preprocessor_config.json`` says it; no backend reads it. Empty where
             the source was not one of transformers'.
+        model: keys of the ``config.json`` beside it that say what the model's outputs are for, :data:`MODEL_KEYS`.
+        postprocess: what a file with a model in it does with the model's outputs; ``None`` leaves them as they are.
     """
 
     steps: tuple[Step, ...]
@@ -57,6 +63,8 @@ class Plan:
     channels: int = 3
     input_size: tuple[int, int] | None = None
     config: Mapping[str, Any] = field(default=FrozenJson({}), repr=False)
+    model: Mapping[str, Any] = field(default=FrozenJson({}), repr=False)
+    postprocess: Postprocess | None = None
 
     def __post_init__(self) -> None:
         if self.reference not in REFERENCES:
@@ -69,7 +77,8 @@ class Plan:
             raise ValueError(f"outputs: expected different names, of letters and _, got {', '.join(self.outputs)}")
         if type(self.channels) is not int or self.channels not in (1, 3, 4):
             raise ValueError(f"channels: expected 1, 3 or 4, got {self.channels!r}")
-        object.__setattr__(self, "config", FrozenJson(self.config))
+        for name in ("config", "model"):
+            object.__setattr__(self, name, FrozenJson(getattr(self, name)))
         kernels = lower(self.steps, self.channels)
         if self.input_size is not None:
             self._check_input_size(kernels)
@@ -99,10 +108,10 @@ class Plan:
 
     def to_json(self) -> str:
         """The Plan as JSON with its format number; :meth:`from_json` gives an equal Plan back."""
-        steps = [_plain(step) for step in self.steps]
-        rest = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("steps", "config")}
-        config = dict(self.config)
-        return json.dumps({"format": FORMAT, **rest, "config": config, "steps": steps}, ensure_ascii=False)
+        values: dict[str, Any] = {"format": FORMAT, **{f.name: getattr(self, f.name) for f in fields(self)}}
+        values |= {"config": dict(self.config), "model": dict(self.model)}
+        values["postprocess"] = None if self.postprocess is None else _plain(self.postprocess)
+        return json.dumps({**values, "steps": [_plain(step) for step in self.steps]}, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
@@ -114,19 +123,21 @@ class Plan:
                 raise ArtifactError(f"the Plan has format {version!r}, this release reads {FORMAT}: update the package")
             lists = {name: data.pop(name) for name in ("steps", "labels")}
             size = data.pop("input_size")
-            config = data.pop("config")
+            objects = {name: data.pop(name) for name in ("config", "model")}
+            postprocess = data.pop("postprocess")
             numbers = {"channels": data.pop("channels"), "input_size": tuple(size) if isinstance(size, list) else size}
             texts = {name: data.pop(name) for name in ("reference", "family", "source", "layout", "output", "group")}
             if data:
                 raise ValueError(f"unknown keys {', '.join(data)}")
             if not all(isinstance(value, list) for value in lists.values()):
                 raise ValueError("steps and labels: expected lists")
-            if not isinstance(config, dict):
-                raise ValueError("config: expected an object")
+            if not all(isinstance(value, dict) for value in objects.values()):
+                raise ValueError("config and model: expected objects")
             if not all(isinstance(value, str) for value in (*texts.values(), *lists["labels"])):
                 raise ValueError("expected strings")
             steps = tuple(_step(item) for item in lists["steps"])
-            return cls(steps, labels=tuple(lists["labels"]), config=config, **numbers, **texts)
+            behind = None if postprocess is None else _from_plain(postprocess, POSTPROCESSORS)
+            return cls(steps, labels=tuple(lists["labels"]), postprocess=behind, **objects, **numbers, **texts)
         except KeyError as error:
             raise ArtifactError(f"the Plan in the file cannot be read: it lacks {error}") from error
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
@@ -141,7 +152,7 @@ def _all_steps(steps: Sequence[Step]) -> Iterator[Step]:
             yield from _all_steps(step.steps)
 
 
-def _plain(step: Step) -> dict[str, Any]:
+def _plain(step: Step | Postprocess) -> dict[str, Any]:
     """A step as JSON takes it."""
     values = {f.name: getattr(step, f.name) for f in fields(step)}
     if isinstance(step, Branch):
@@ -150,15 +161,20 @@ def _plain(step: Step) -> dict[str, Any]:
     return {"op": _NAMES[type(step)], **values, **sizes}
 
 
-def _step(item: Mapping[str, Any]) -> Step:
-    """One step from its JSON, every field checked against the dataclass."""
+def _step(item: Any) -> Step:
+    step: Step = _from_plain(item, STEPS)
+    return step
+
+
+def _from_plain(item: Any, kinds: Mapping[str, Any]) -> Any:
+    """One of ``kinds`` from its JSON, every field checked against the dataclass."""
     if not isinstance(item, dict):
         raise ValueError(f"steps: expected objects, got {item!r}")
     values = dict(item)
     name = values.pop("op")
-    if not isinstance(name, str) or name not in STEPS:
-        raise ValueError(f"op: expected one of {', '.join(STEPS)}, got {name!r}")
-    kind = STEPS[name]
+    if not isinstance(name, str) or name not in kinds:
+        raise ValueError(f"op: expected one of {', '.join(kinds)}, got {name!r}")
+    kind = kinds[name]
     if set(values) != {f.name for f in fields(kind)}:
         expected = ", ".join(f.name for f in fields(kind)) or "none"
         raise ValueError(f"{name}: expected the keys {expected}, got {', '.join(values) or 'none'}")

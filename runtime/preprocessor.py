@@ -10,7 +10,7 @@ import numpy as np
 
 from . import artifact, batch
 from .backends import Backend
-from .errors import BackendUnavailable, InputError
+from .errors import ArtifactError, BackendUnavailable, InputError
 from .features import Features
 from .groups import regroup, to_groups
 from .image import to_arrays
@@ -176,6 +176,31 @@ class Preprocessor:
         if y is None:
             return result
         return (result, y) if sample_weight is None else (result, y, sample_weight)
+
+    def predict(self, images: Any, **options: Any) -> Any:
+        """What a file with a model and post-processing in it finds in images, as plain Python.
+
+        Args:
+            images: as of a call.
+            options: of the post-processing's ``result``, such as ``threshold`` for objects or ``top_k`` for classes.
+
+        Returns:
+            Of each image in a list what ``result`` of :attr:`runtime.Plan.postprocess` says; of a single image, that.
+
+        Raises:
+            ArtifactError: there is no post-processing in the file.
+            InputError: an image that cannot be processed.
+        """
+        post = self.plan.postprocess
+        if post is None:
+            raise ArtifactError(
+                f"{self._path or 'this Plan'}: no post-processing in it, so there is nothing to predict; export it with"
+                " --model, and --postprocess where config.json does not say what the model is for"
+            )
+        outputs = self(images, return_tensors=None)
+        rows = [dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)]
+        results = [post.result(row, self.plan.labels, **options) for row in rows]
+        return results[0] if len(results) == 1 and not isinstance(images, (list, tuple)) else results
 
     def _process(self, images: Any, return_tensors: str | None) -> Features:
         """A call's images, one after the other."""

@@ -1,0 +1,96 @@
+"""A picture with what a model found in it: boxes, a mask, or a map."""
+
+from __future__ import annotations
+
+import colorsys
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, UnidentifiedImageError
+
+from runtime.errors import InputError, UnsupportedConfig
+
+Array = np.ndarray[Any, Any]
+
+SHARE = 0.5
+"""Of a mask's colour in a pixel."""
+
+GOLDEN = 0.618034
+"""Steps of this much around the circle of hues keep neighbouring classes apart."""
+
+
+def check(path: str | os.PathLike[str]) -> None:
+    """Raises ``UnsupportedConfig`` where ``path`` is no PNG file's name."""
+    if Path(path).suffix.lower() != ".png":
+        raise UnsupportedConfig(f"{path}: expected a name that ends in .png")
+
+
+def draw(image: str | os.PathLike[str], result: Any, path: str | os.PathLike[str]) -> None:
+    """Writes ``image`` with ``result`` over it as a PNG.
+
+    Args:
+        image: the file that the result is of.
+        result: what :meth:`runtime.Preprocessor.predict` gives for one image: a list with boxes in it, or a dict with
+            a mask or a map.
+        path: the file to write.
+
+    Raises:
+        InputError: there is nothing in the result that can be drawn, or the image cannot be read.
+    """
+    try:
+        with Image.open(image) as opened:
+            picture = opened.convert("RGB")
+    except (OSError, UnidentifiedImageError) as error:
+        raise InputError(f"{image}: cannot be read ({error})") from error
+    if isinstance(result, list) and all("box" in found for found in result):
+        picture = _boxes(picture, result)
+    elif isinstance(result, Mapping) and "segmentation" in result:
+        picture = _mask(picture, result["segmentation"])
+    elif isinstance(result, Mapping):
+        picture = _map(result)
+    else:
+        raise InputError("this result has neither boxes nor a mask, which could be drawn")
+    picture.save(path, format="PNG")
+
+
+def colour(number: int) -> tuple[int, int, int]:
+    """Of a class: bright, and unlike those of the next ones."""
+    red, green, blue = colorsys.hsv_to_rgb(number * GOLDEN % 1.0, 0.8, 1.0)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _boxes(picture: Image.Image, found: list[Mapping[str, Any]]) -> Image.Image:
+    names = sorted({str(item["label"]) for item in found})
+    pen = ImageDraw.Draw(picture)
+    width = max(round(min(picture.size) / 250), 1)
+    for item in reversed(found):  # the best on top
+        left, top, right, bottom = item["box"]
+        shade = colour(names.index(str(item["label"])))
+        pen.rectangle((left, top, max(left, right), max(top, bottom)), outline=shade, width=width)
+        text = f"{item['label']} {item['score']:.0%}"
+        place = pen.textbbox((left + width, top + width), text)
+        pen.rectangle(place, fill=shade)
+        pen.text((left + width, top + width), text, fill="black")
+    return picture
+
+
+def _mask(picture: Image.Image, mask: Array) -> Image.Image:
+    """Class 0 too: what it means differs between models."""
+    classes, index = np.unique(mask, return_inverse=True)
+    colours = np.array([colour(int(number)) for number in classes], np.float64)[index.reshape(mask.shape)]
+    pixels = np.asarray(picture, np.float64)
+    return Image.fromarray(np.rint(pixels * (1 - SHARE) + colours * SHARE).astype(np.uint8))
+
+
+def _map(result: Mapping[str, Any]) -> Image.Image:
+    """A map of numbers by itself, from its smallest, black, to its largest, white."""
+    for value in result.values():
+        if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "fb":
+            numbers = value.astype(np.float64)
+            numbers = np.where(np.isfinite(numbers), numbers, 0.0)
+            low, high = numbers.min(), numbers.max()
+            return Image.fromarray(np.rint((numbers - low) / max(high - low, 1e-30) * 255).astype(np.uint8))
+    raise InputError("this result has neither boxes nor a mask, which could be drawn")

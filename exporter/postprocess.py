@@ -1,0 +1,151 @@
+"""A model's post-processing as nodes behind it: what the file gives is what the user wants to know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
+from typing import Any
+
+import onnx
+
+from models import postprocess as choosing
+from runtime.errors import ArtifactError
+from runtime.plan import Plan
+from runtime.postprocess import Postprocess
+from runtime.postprocess.tensors_onnx import Tensors
+
+from .graph import DTYPES, Graph, Value
+
+PREFIX = "postprocess"
+"""Of every name that is added."""
+
+RAW = "model"
+"""In front of the name of a model's output, where a result has that name."""
+
+NAMES = {number: name for name, number in DTYPES.items()}
+
+
+def choose(plan: Plan, model: onnx.ModelProto, name: str, names: Mapping[str, str]) -> Postprocess | None:
+    """The post-processing called ``name``, reading the outputs of ``model``.
+
+    Args:
+        plan: the preprocessing before it.
+        model: its outputs are looked at.
+        name: ``none``; a method of transformers without ``post_process_``; or ``auto``: what the architecture in
+            ``config.json`` is for, else ``image_classification`` where the model has a score for each label.
+        names: the model's output for a name that the post-processing reads, where they differ. Of a model that has
+            but one, it is that one.
+
+    Raises:
+        ArtifactError: the model has no such output.
+        UnsupportedConfig: the source has no post-processing of this name.
+    """
+    outputs = {value.name: value for value in model.graph.output}
+    if name == "none":
+        return None
+    if name != "auto":
+        return _renamed(choosing.named(plan, name), list(outputs), names)
+    found = choosing.of_architecture(plan)
+    if found is not None:
+        return _renamed(found, list(outputs), names)
+    scores = [value.name for value in outputs.values() if plan.labels and _last(value, 2) == len(plan.labels)]
+    if len(scores) != 1:
+        return None
+    return _renamed(choosing.methods(plan)[choosing.CLASSIFICATION], scores, names)
+
+
+def _last(value: onnx.ValueInfoProto, rank: int) -> int | None:
+    """The length of an output's last axis; ``None`` where the file does not say, or it has not ``rank`` axes."""
+    dims = value.type.tensor_type.shape.dim
+    return dims[-1].dim_value if len(dims) == rank and dims[-1].HasField("dim_value") else None
+
+
+def _renamed(found: Postprocess, outputs: Sequence[str], names: Mapping[str, str]) -> Postprocess:
+    """``found``, reading what the model calls its outputs."""
+    read = {field: getattr(found, field) for field in found.reads}
+    given = {field: names.get(name, name) for field, name in read.items()}
+    if len(outputs) == 1 and len(given) == 1:
+        given = dict.fromkeys(given, outputs[0])
+    given = {field: "" if field in found.optional and n not in outputs else n for field, n in given.items()}
+    lacking = [name for name in given.values() if name and name not in outputs]
+    if lacking:
+        raise ArtifactError(
+            f"{found.method} reads the model's output {lacking[0]!r}, but it has {', '.join(outputs)}: say which it is"
+            f" with --map {lacking[0]}=NAME, or choose another one with --postprocess"
+        )
+    changed: Postprocess = replace(found, **given)
+    return changed
+
+
+def attach(model: onnx.ModelProto, plan: Plan) -> None:
+    """Adds ``plan.postprocess`` to a model behind its preprocessing, whose input is ``images``.
+
+    The model's outputs stay outputs of the file, but those whose name a result has.
+    """
+    post = plan.postprocess
+    assert post is not None
+    graph = model.graph
+    taken = {name for node in graph.node for name in node.output} | {value.name for value in graph.initializer}
+    clashes = {value.name: _free(f"{RAW}/{value.name}", taken) for value in graph.output if value.name in post.outputs}
+    _rename(graph, clashes)
+    known = {value.name: value for value in graph.output}
+    g = Graph(_free(PREFIX, {name.partition("/")[0] for name in taken}))
+    read = {}
+    for field in post.reads:
+        name = getattr(post, field)
+        if name:
+            name = clashes.get(name, name)
+            value = Value(g, name, NAMES[known[name].type.tensor_type.elem_type])
+            read[field] = g.cast(value, "float32") if value.dtype in ("float16", "bfloat16", "float64") else value
+    xp = Tensors(g)
+    size = plan.input_size or _image_size(g, plan)
+    results = post.run(xp, read, size)
+    sizes = {"height": size[0], "width": size[1], "batch": _batch(graph)}
+    for name, axes in post.outputs.items():
+        shape = [sizes.get(axis, f"{PREFIX}_{axis}") if isinstance(axis, str) else axis for axis in axes]
+        g.output(results[name], name, [n if isinstance(n, (int, str)) else a for n, a in zip(shape, axes, strict=True)])
+    kept = [value for value in graph.output if value.name not in clashes.values()]
+    del graph.output[:]
+    graph.output.extend([*kept, *g.outputs])
+    g.extend(model)
+
+
+def _free(name: str, taken: Set[str]) -> str:
+    """``name``, numbered where it is taken."""
+    return next(n for n in (name, *(f"{name}_{i}" for i in range(1, len(taken) + 2))) if n not in taken)
+
+
+def _batch(graph: onnx.GraphProto) -> int | str:
+    """The images' first axis, as the file has it."""
+    dim = next(value for value in graph.input if value.name == "images").type.tensor_type.shape.dim[0]
+    size: int | str = dim.dim_value if dim.HasField("dim_value") else dim.dim_param
+    return size
+
+
+def _image_size(g: Graph, plan: Plan) -> tuple[Any, Any]:
+    images = Value(g, "images", "uint8")
+    height, width = (g.size(images, axis) for axis in ((1, 2) if plan.layout == "NHWC" else (2, 3)))
+    return height, width
+
+
+def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Gives values of the outermost graph other names, also where subgraphs read them."""
+    for value in (*graph.output, *graph.value_info):
+        value.name = names.get(value.name, value.name)
+    for node in graph.node:
+        for i, name in enumerate(node.output):
+            node.output[i] = names.get(name, name)
+        _rename_inputs(node, names)
+
+
+def _rename_inputs(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
+    for i, name in enumerate(node.input):
+        node.input[i] = names.get(name, name)
+    for attribute in node.attribute:
+        for subgraph in (attribute.g, *attribute.graphs):
+            inner = {value.name for value in subgraph.input} | {name for n in subgraph.node for name in n.output}
+            outer = {old: new for old, new in names.items() if old not in inner}
+            for child in subgraph.node:
+                _rename_inputs(child, outer)
+            for value in subgraph.output:
+                value.name = outer.get(value.name, value.name)

@@ -1,0 +1,66 @@
+"""Post-processing in both runtimes: NumPy's reference, and the graph that a file gets."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from exporter.postprocess import attach
+from runtime import Plan
+from runtime.ops import ConvertRGB
+from runtime.postprocess.tensors import Tensors
+
+from .helpers import assert_equal, session
+
+DTYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "int64": TensorProto.INT64}
+
+
+def model_of(outputs):
+    """A file whose model's outputs are given: its inputs are ``images`` and what each output shall be."""
+    images = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", "height", "width", 3])
+    infos = [
+        [helper.make_tensor_value_info(name, DTYPES[str(value.dtype)], [None] * value.ndim) for name in names]
+        for (name, value) in outputs.items()
+        for names in [(f"given/{name}", name)]
+    ]
+    nodes = [helper.make_node("Identity", [given.name], [out.name]) for given, out in infos]
+    graph = helper.make_graph(nodes, "outputs", [images, *(given for given, _ in infos)], [out for _, out in infos])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+def run_graph(post, outputs, size):
+    """What the nodes behind a model give for its ``outputs``, by name."""
+    model = model_of(outputs)
+    attach(model, Plan((ConvertRGB(),), "pillow13", postprocess=post))
+    onnx.checker.check_model(model, full_check=True)
+    batch = len(next(iter(outputs.values())))
+    feeds = {f"given/{name}": value for name, value in outputs.items()}
+    names = list(post.outputs)
+    values = session(model).run(names, {"images": np.zeros((batch, *size, 3), np.uint8), **feeds})
+    return dict(zip(names, values, strict=True))
+
+
+def run_numpy(post, outputs, size):
+    """What the reference gives for a model's ``outputs``, by name."""
+    names = {field: getattr(post, field) for field in post.reads}
+    read = {field: outputs[name].astype(np.float32) for field, name in names.items() if name}
+    return post.run(Tensors(), read, size)
+
+
+def run_both(post, outputs, size=(30, 40)):
+    """The reference's results, which the graph gives too, to the last bit."""
+    want = run_numpy(post, outputs, size)
+    got = run_graph(post, outputs, size)
+    assert list(want) == list(post.outputs)
+    for name, value in want.items():
+        assert_equal(got[name], value, f"{post} at {size}: {name}")
+    return want
+
+
+def one(results, i=0):
+    """The results of one image, as ``result`` takes them."""
+    return {name: value[i] for name, value in results.items()}
+
+
+def logits(*shape, seed=0, scale=3.0):
+    """float32 scores of a model."""
+    return (np.random.default_rng((*shape, seed)).standard_normal(shape) * scale).astype(np.float32)
