@@ -222,8 +222,10 @@ def _run(options: argparse.Namespace) -> int:
         raise UnsupportedConfig(f"--threshold: {options.file} finds no objects that have scores")
     outputs = loaded(options.images, return_tensors="np" if post is None or options.output is not None else None)
     for name, value in outputs.items():
-        shapes = {str(list(row.shape)) for row in value} if isinstance(value, list) else {str(list(value.shape))}
-        print(f"{name}: {value[0].dtype} {' '.join(sorted(shapes))}{' each' if isinstance(value, list) else ''}")
+        shapes = sorted({row.shape for row in value})
+        print(
+            f"{name}: {value[0].dtype} {' or '.join(str([len(value) if shapes[1:] == [] else 1, *n]) for n in shapes)}"
+        )
     for image, row in zip(options.images, _rows(outputs), strict=not loaded.plan.group):
         if post is not None:
             result = post.result(row, loaded.plan.labels, **chosen)

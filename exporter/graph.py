@@ -237,6 +237,21 @@ class Graph:
         self._nodes = outer
         return self.node("Loop", times, Value(self, "", "bool"), start, dtype=start.dtype, name=name, body=graph)
 
+    def stack(self, times: Value, body: Callable[[Value], Value], name: str) -> Value:
+        """``body(i)`` for each ``i`` below ``times``, along a new first axis: a ``Loop`` node."""
+        outer, self._nodes = self._nodes, []
+        with self.scope(name):
+            scalar: list[int] = []
+            i, again = (Value(self, self.unique(key), dtype) for key, dtype in (("i", "int64"), ("again", "bool")))
+            on, result = self.node("Identity", again), body(i)
+            inputs, outputs = (
+                [helper.make_tensor_value_info(value.name, DTYPES[value.dtype], shape) for value, shape in values]
+                for values in (((i, scalar), (again, scalar)), ((on, scalar), (result, None)))
+            )
+            graph = helper.make_graph(self._nodes, self.unique("graph"), inputs, outputs)
+        self._nodes = outer
+        return self.node("Loop", times, Value(self, "", "bool"), dtype=result.dtype, name=name, body=graph)
+
     def split(self, value: Value, parts: int, axis: int = 0) -> list[Value]:
         """``parts`` equal pieces along ``axis``, which they keep."""
         return self.nodes("Split", value, dtypes=[value.dtype] * parts, axis=axis, num_outputs=parts)

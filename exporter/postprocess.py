@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import onnx
 
 from models import postprocess as choosing
 from runtime.errors import ArtifactError
 from runtime.plan import Plan
 from runtime.postprocess import Postprocess
+from runtime.postprocess.tensors import Array
+from runtime.postprocess.tensors import Tensors as NumpyTensors
 from runtime.postprocess.tensors_onnx import Tensors
 
 from .graph import DTYPES, Graph, Value
 
 PREFIX = "postprocess"
 """Of every name that is added."""
+
+FLOATS = ("float16", "bfloat16", "float64")
+"""What post-processing reads as float32."""
 
 RAW = "model"
 """In front of the name of a model's output, where a result has that name."""
@@ -86,17 +92,17 @@ def attach(model: onnx.ModelProto, plan: Plan) -> None:
     assert post is not None
     graph = model.graph
     taken = {name for node in graph.node for name in node.output} | {value.name for value in graph.initializer}
-    clashes = {value.name: _free(f"{RAW}/{value.name}", taken) for value in graph.output if value.name in post.outputs}
+    clashes = {value.name: f"{RAW}/{value.name}" for value in graph.output if value.name in post.outputs}
+    if not taken.isdisjoint(clashes.values()) or any(name.startswith(f"{PREFIX}/") for name in taken):
+        raise ArtifactError(f"the model has values whose names begin with {RAW}/ or {PREFIX}/: rename them")
     _rename(graph, clashes)
     known = {value.name: value for value in graph.output}
-    g = Graph(_free(PREFIX, {name.partition("/")[0] for name in taken}))
-    read = {}
-    for field in post.reads:
-        name = getattr(post, field)
-        if name:
-            name = clashes.get(name, name)
-            value = Value(g, name, NAMES[known[name].type.tensor_type.elem_type])
-            read[field] = g.cast(value, "float32") if value.dtype in ("float16", "bfloat16", "float64") else value
+    graph.value_info.extend(known[name] for name in clashes.values())
+    g, read = Graph(PREFIX), {}
+    for field, name in read_names(post).items():
+        name = clashes.get(name, name)
+        value = Value(g, name, NAMES[known[name].type.tensor_type.elem_type])
+        read[field] = g.cast(value, "float32") if value.dtype in FLOATS else value
     xp = Tensors(g)
     size = plan.input_size or _image_size(g, plan)
     results = post.run(xp, read, size)
@@ -110,9 +116,40 @@ def attach(model: onnx.ModelProto, plan: Plan) -> None:
     g.extend(model)
 
 
-def _free(name: str, taken: Set[str]) -> str:
-    """``name``, numbered where it is taken."""
-    return next(n for n in (name, *(f"{name}_{i}" for i in range(1, len(taken) + 2))) if n not in taken)
+def read_names(post: Postprocess) -> dict[str, str]:
+    """The model's output behind each name that ``post`` reads; without those that the model lacks."""
+    return {field: name for field in post.reads if (name := getattr(post, field))}
+
+
+def detach(model: onnx.ModelProto, plan: Plan) -> Callable[[Mapping[str, Array], tuple[int, int]], dict[str, Array]]:
+    """Takes away what :func:`attach` added, so that all of the model's own outputs are outputs again.
+
+    Returns:
+        A function of those and of the images' (height, width), which gives the file's outputs by the NumPy reference.
+    """
+    post = plan.postprocess
+    assert post is not None
+    graph = model.graph
+    names = [value.name for value in graph.output]
+    nodes = [node for node in graph.node if not node.name.startswith(f"{PREFIX}/")]
+    raw = {f"{RAW}/{name}": name for name in post.outputs}
+    outputs = [value for value in graph.output if value.name not in post.outputs]
+    outputs += [value for value in graph.value_info if value.name in raw]
+    for field, new in ((graph.node, nodes), (graph.output, outputs)):
+        kept = [type(item).FromString(item.SerializeToString()) for item in new]
+        del field[:]
+        field.extend(kept)
+
+    def results(given: Mapping[str, Array], size: tuple[int, int]) -> dict[str, Array]:
+        values = {raw.get(name, name): value for name, value in given.items()}
+        floats = {
+            field: values[name].astype(np.float32) if values[name].dtype.kind == "f" else values[name]
+            for field, name in read_names(post).items()
+        }
+        values |= post.run(NumpyTensors(), floats, size)
+        return {name: values[name] for name in names}
+
+    return results
 
 
 def _batch(graph: onnx.GraphProto) -> int | str:

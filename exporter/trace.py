@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from models.config import find_family, output_name, resolved, to_steps
-from models.sources import find, labels
+from models.sources import architecture, find, labels, text
 from runtime.errors import UnsupportedConfig
 from runtime.ops import Branch, Cast, PadToLargest, Quantize, Step
-from runtime.plan import MODEL_KEYS, REFERENCES, Plan
+from runtime.plan import REFERENCES, Plan
 
 HUB_OPTIONS = ("revision", "token", "cache_dir", "local_files_only", "subfolder")
 
@@ -97,7 +97,8 @@ def make_plan(
             channels=channels,
             input_size=input_size,
             config={} if found.family is not None else resolved(family, found.config, overrides),
-            model={key: found.model_config[key] for key in MODEL_KEYS if key in found.model_config},
+            architecture=architecture(found.model_config),
+            problem_type=text(found.model_config.get("problem_type")),
         )
     except ValueError as error:
         raise UnsupportedConfig(str(error)) from error

@@ -148,13 +148,16 @@ def _same(expected: Array, got: Array, bound: float) -> Array:
 
 
 def _fused_reference(path: Path, plan: Plan) -> Callable[[Array], dict[str, Any]]:
-    """The PIL reference, and behind it the model of a fused file on its own."""
+    """The PIL reference, behind it the model of a fused file on its own, and the reference of its post-processing."""
     import onnx
 
     from .fuse import model_part
+    from .postprocess import detach
 
     try:
-        model = model_part(onnx.load(path))
+        whole = onnx.load(path)
+        behind = None if plan.postprocess is None else detach(whole, plan)
+        model = model_part(whole)
     except (KeyError, StopIteration) as error:
         raise ArtifactError(f"{path}: its metadata does not fit its graph; export it again") from error
     session = _session(model)
@@ -165,7 +168,8 @@ def _fused_reference(path: Path, plan: Plan) -> Callable[[Array], dict[str, Any]
 
     def run(batch: Array) -> dict[str, Any]:
         values = session.run(names, {image.name: preprocess(batch)[plan.output]})
-        return dict(zip(names, values, strict=True))
+        outputs = dict(zip(names, values, strict=True))
+        return outputs if behind is None else behind(outputs, batch.shape[1:3])
 
     return run
 

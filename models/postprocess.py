@@ -37,16 +37,14 @@ def methods(plan: Plan) -> dict[str, Postprocess]:
 
 def _function(plan: Plan) -> str:
     """What makes scores of a classifier's logits (pipelines/image_classification.py:197)."""
-    problem = plan.model.get("problem_type")
-    if problem == "regression":
+    if plan.problem_type == "regression":
         return "none"
-    return "sigmoid" if problem == "multi_label_classification" or len(plan.labels) == 1 else "softmax"
+    return "sigmoid" if plan.problem_type == "multi_label_classification" or len(plan.labels) == 1 else "softmax"
 
 
 def of_architecture(plan: Plan) -> Postprocess | None:
     """What the architecture in ``config.json`` asks for; ``None`` where it does not say, or there is none of it."""
-    names = plan.model.get("architectures") or [""]
-    task = TASKS.get(str(names[0]).rpartition("For")[2])
+    task = TASKS.get(plan.architecture.rpartition("For")[2])
     return None if task is None else methods(plan).get(task)
 
 

@@ -210,6 +210,17 @@ def _check(config: Any) -> None:
     raise RecursionError
 
 
+def architecture(model_config: Mapping[str, Any]) -> str:
+    """The model's class; empty where the config names none, or no class of transformers'."""
+    names = model_config.get("architectures")
+    return text(names[0]) if isinstance(names, list) and names else ""
+
+
+def text(value: Any) -> str:
+    """``value`` where it is a string, else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
 def labels(model_config: Mapping[str, Any]) -> tuple[str, ...]:
     """Class names by index from ``id2label``; empty where there are none, or they leave gaps."""
     names = model_config.get("id2label")

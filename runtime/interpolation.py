@@ -75,6 +75,11 @@ def block_weights(
     return xp.reshape(start, [-1]), xp.float32(values)
 
 
+def is_small(new_height: int, new_width: int) -> bool:
+    """Whether torch's bilinear kernel without antialiasing is the one for small results."""
+    return new_height + new_width <= 128
+
+
 def is_fused(new_height: int, new_width: int, filter: str) -> bool:
     """Whether the kernel that ATen picks takes a position's product and difference with one rounding.
 

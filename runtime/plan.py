@@ -21,8 +21,7 @@ FORMAT = 2
 
 REFERENCES = ("pillow13", "pillow12.2", "pillow12.1", "torchvision")
 
-MODEL_KEYS = ("architectures", "problem_type")
-"""Of a model's config."""
+TEXTS = ("reference", "family", "source", "layout", "output", "group", "architecture", "problem_type")
 
 NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 """Of an output."""
@@ -48,7 +47,8 @@ class Plan:
         input_size: (height, width) of every image where the artifact is made for one size, which makes it faster.
         config: what the steps were made of, as a ``preprocessor_config.json`` says it; no backend reads it. Empty where
             the source was not one of transformers'.
-        model: keys of the ``config.json`` beside it that say what the model's outputs are for, :data:`MODEL_KEYS`.
+        architecture: the model's class as the ``config.json`` beside it says, such as ``ViTForImageClassification``.
+        problem_type: of a classifier, as there; empty where it does not say.
         postprocess: what a file with a model in it does with the model's outputs; ``None`` leaves them as they are.
     """
 
@@ -63,7 +63,8 @@ class Plan:
     channels: int = 3
     input_size: tuple[int, int] | None = None
     config: Mapping[str, Any] = field(default=FrozenJson({}), repr=False)
-    model: Mapping[str, Any] = field(default=FrozenJson({}), repr=False)
+    architecture: str = ""
+    problem_type: str = ""
     postprocess: Postprocess | None = None
 
     def __post_init__(self) -> None:
@@ -77,8 +78,7 @@ class Plan:
             raise ValueError(f"outputs: expected different names, of letters and _, got {', '.join(self.outputs)}")
         if type(self.channels) is not int or self.channels not in (1, 3, 4):
             raise ValueError(f"channels: expected 1, 3 or 4, got {self.channels!r}")
-        for name in ("config", "model"):
-            object.__setattr__(self, name, FrozenJson(getattr(self, name)))
+        object.__setattr__(self, "config", FrozenJson(self.config))
         kernels = lower(self.steps, self.channels)
         if self.input_size is not None:
             self._check_input_size(kernels)
@@ -109,7 +109,7 @@ class Plan:
     def to_json(self) -> str:
         """The Plan as JSON with its format number; :meth:`from_json` gives an equal Plan back."""
         values: dict[str, Any] = {"format": FORMAT, **{f.name: getattr(self, f.name) for f in fields(self)}}
-        values |= {"config": dict(self.config), "model": dict(self.model)}
+        values["config"] = dict(self.config)
         values["postprocess"] = None if self.postprocess is None else _plain(self.postprocess)
         return json.dumps({**values, "steps": [_plain(step) for step in self.steps]}, ensure_ascii=False)
 
@@ -123,21 +123,20 @@ class Plan:
                 raise ArtifactError(f"the Plan has format {version!r}, this release reads {FORMAT}: update the package")
             lists = {name: data.pop(name) for name in ("steps", "labels")}
             size = data.pop("input_size")
-            objects = {name: data.pop(name) for name in ("config", "model")}
-            postprocess = data.pop("postprocess")
+            config, postprocess = data.pop("config"), data.pop("postprocess")
             numbers = {"channels": data.pop("channels"), "input_size": tuple(size) if isinstance(size, list) else size}
-            texts = {name: data.pop(name) for name in ("reference", "family", "source", "layout", "output", "group")}
+            texts = {name: data.pop(name) for name in TEXTS}
             if data:
                 raise ValueError(f"unknown keys {', '.join(data)}")
             if not all(isinstance(value, list) for value in lists.values()):
                 raise ValueError("steps and labels: expected lists")
-            if not all(isinstance(value, dict) for value in objects.values()):
-                raise ValueError("config and model: expected objects")
+            if not isinstance(config, dict):
+                raise ValueError("config: expected an object")
             if not all(isinstance(value, str) for value in (*texts.values(), *lists["labels"])):
                 raise ValueError("expected strings")
             steps = tuple(_step(item) for item in lists["steps"])
             behind = None if postprocess is None else _from_plain(postprocess, POSTPROCESSORS)
-            return cls(steps, labels=tuple(lists["labels"]), postprocess=behind, **objects, **numbers, **texts)
+            return cls(steps, labels=tuple(lists["labels"]), config=config, postprocess=behind, **numbers, **texts)
         except KeyError as error:
             raise ArtifactError(f"the Plan in the file cannot be read: it lacks {error}") from error
         except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:

@@ -10,7 +10,11 @@ compiler contracted into FMAs was measured on its builds for x86, where those fo
 from __future__ import annotations
 
 from .arrays import numpy as xp
-from .interpolation import TAPS, point_position
+from .geometry import pick
+from .interpolation import TAPS, is_small, point_position
+
+LANES = 8
+"""Channels that the kernel of :func:`joins` adds up at once, in an order of their own."""
 
 GROUP = 4
 """Samples of an antialiased sum whose products are rounded before they are added; those of the rest are not."""
@@ -22,19 +26,37 @@ def nearest(n_in: int, n_out: int) -> xp.Array:
     return xp.clip(xp.floor(position), xp.scalar(0), xp.scalar(n_in) - 1.0)
 
 
-def point_taps(n_in: int, n_out: int, filter: str, fused: bool) -> list[tuple[xp.Array, xp.Array]]:
+def joins(channels: int, height: int, width: int, filter: str, channels_last: bool) -> bool:
+    """Whether torch's kernel without antialiasing is the one that adds up all four samples of a bilinear result.
+
+    It is for results of ``height`` and ``width`` that are small, and for many channels that lie side by side.
+    """
+    if filter != "bilinear":
+        return False
+    return True if channels_last and channels > 3 else is_small(height, width)
+
+
+def scale(n_in: int, n_out: int, align_corners: bool) -> xp.Number:
+    """``area_pixel_compute_scale``: input samples from one output to the next."""
+    if align_corners:
+        return xp.quotient32(pick(n_out == 1, 0, n_in - 1), max(n_out - 1, 1))
+    return xp.quotient32(n_in, n_out)
+
+
+def point_taps(n_in: int, n_out: int, filter: str, align_corners: bool, fused: bool) -> list[tuple[xp.Array, xp.Array]]:
     """The samples that each output reads without antialiasing, from the lowest: their index and weight.
 
     Args:
         n_in, n_out: in samples.
         filter: ``bilinear`` or ``bicubic``.
+        align_corners: as in torch.
         fused: whether positions are taken with one rounding.
 
     Returns:
         2 or 4 pairs of float64 ``[n_out]``.
     """
     first, last = xp.scalar(0), xp.scalar(n_in) - 1.0
-    position = point_position(xp.arange(n_out), xp.quotient32(n_in, n_out), filter, False, fused)
+    position = point_position(xp.arange(n_out), scale(n_in, n_out, align_corners), filter, align_corners, fused)
     index = xp.clip(xp.floor(position), xp.scalar(-1), last)
     part = xp.clip(xp.float32(position - index), first, xp.scalar(1))
     rest = xp.float32(1.0 - part)
@@ -47,7 +69,9 @@ def point_taps(n_in: int, n_out: int, filter: str, fused: bool) -> list[tuple[xp
     return [(xp.clip(index + float(i - below), first, last), weight) for i, weight in enumerate(weights)]
 
 
-def antialiased_taps(n_in: int, n_out: int, filter: str) -> tuple[xp.Array, xp.Array, xp.Array, xp.Array]:
+def antialiased_taps(
+    n_in: int, n_out: int, filter: str, align_corners: bool
+) -> tuple[xp.Array, xp.Array, xp.Array, xp.Array]:
     """The samples that each output reads with antialiasing, and their weights.
 
     Returns:
@@ -55,12 +79,13 @@ def antialiased_taps(n_in: int, n_out: int, filter: str) -> tuple[xp.Array, xp.A
         ones whose products are rounded; ``behind`` ``[n_out, 1]``: the first sample whose product is not; ``joined``
         ``[n_out, GROUP - 1]``: weights of that and the next ones. What lies beyond an output's samples weighs 0.
     """
-    window = min(n_in, (TAPS[filter] * max(n_in, n_out) + n_out - 1) // n_out + 2)
+    steps, per = (n_in - 1, max(n_out - 1, 1)) if align_corners else (n_in, n_out)
+    window = min(n_in, (TAPS[filter] * max(steps, per) + per - 1) // per + 2)
     size = xp.scalar(n_in)
-    scale = xp.quotient32(n_in, n_out)
-    stretch = xp.maximum(scale, xp.scalar(1))
+    step = scale(n_in, n_out, align_corners)
+    stretch = xp.maximum(step, xp.scalar(1))
     inverse = xp.float32(xp.reciprocal(stretch))
-    center = xp.float32((xp.reshape(xp.arange(n_out), [n_out, 1]) + 0.5) * scale)
+    center = xp.float32((xp.reshape(xp.arange(n_out), [n_out, 1]) + 0.5) * step)
     reach = stretch * (TAPS[filter] / 2.0)
     low = xp.floor(xp.clip(xp.float32(center - reach) + 0.5, xp.scalar(0), size))
     high = xp.floor(xp.clip(xp.float32(center + reach) + 0.5, xp.scalar(0), size))

@@ -354,11 +354,16 @@ def test_model_puts_the_preprocessing_in_front(done, folder, photo):
     (folder / "labels").write_text("red\ngreen\nblue\n")
     done("vit.json", "-o", "fused.onnx", "--model", "m.onnx", "--labels", "labels")
     pixels = load("fused.onnx", "onnx")(photo)
-    assert list(pixels) == ["y"]
+    assert list(pixels) == ["y", "scores", "labels"]
     assert " then the model in the file" in done("inspect", "fused.onnx")
     out = done("run", "fused.onnx", photo)
+    assert out[:4] == ["y: float32 [1, 3]", "scores: float32 [1, 3]", "labels: int64 [1, 3]", photo]
+    best = [line.split()[1] for line in out[4:]]
+    assert sorted(best) == ["blue", "green", "red"]
+    done("vit.json", "-o", "fused.onnx", "--model", "m.onnx", "--labels", "labels", "--postprocess", "none")
+    out = done("run", "fused.onnx", photo)
     assert out[:2] == ["y: float32 [1, 3]", photo]
-    assert sorted(line.split()[1] for line in out[2:]) == ["blue", "green", "red"]
+    assert [line.split()[1] for line in out[2:]] == best
 
 
 def test_offline_asks_only_the_cache(done, hub, monkeypatch):
@@ -431,7 +436,7 @@ def test_every_flag_is_tested():
     """Each flag of the help is in a command line of this file, or of those with a command or a flag to themselves."""
     (subparsers,) = (a for a in cli.build_parser(cli.COMMANDS)._actions if isinstance(a, argparse._SubParsersAction))
     flags = {tuple(a.option_strings) for sub in subparsers.choices.values() for a in sub._actions if a.option_strings}
-    files = ("test_cli.py", "test_bench.py", "test_channels.py", "test_input_size.py")
+    files = ("test_cli.py", "test_bench.py", "test_channels.py", "test_input_size.py", "test_predictions.py", "test_fuse_inputs.py")
     source = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in files)
     assert [names for names in flags if not re.search(rf'["\']({"|".join(names)})[= "\']', source)] == []
     assert set(subparsers.choices) == set(cli.COMMANDS)

@@ -46,6 +46,7 @@ from runtime.ops.resize import FILTERS, ORDERS
 from runtime.ops.size import FORMS, LONGEST_SIDE, Size
 from runtime.ops.table import Table
 from runtime.plan import FORMAT, REFERENCES
+from runtime.postprocess import POSTPROCESSORS, ImageClassification
 
 from .helpers import make_plan
 
@@ -148,6 +149,8 @@ PLAN = make_plan(
     source="somewhere",
     layout="NCHW",
     labels=("cat", "dög"),
+    architecture="CLIPForImageClassification",
+    postprocess=ImageClassification("scores", 2, "sigmoid"),
 )
 
 
@@ -163,6 +166,13 @@ def test_every_step_has_a_strategy_and_a_name():
 def test_every_step_comes_back(kind, data):
     plan = make_plan(*([Rescale(0.5)] if kind in FLOATS else []), data.draw(EVERY[kind]))
     assert Plan.from_json(plan.to_json()) == plan
+
+
+@pytest.mark.parametrize("kind", POSTPROCESSORS.values(), ids=lambda kind: kind.__name__)
+def test_every_post_processing_comes_back(kind):
+    plan = make_plan(postprocess=kind())
+    assert Plan.from_json(plan.to_json()) == plan
+    assert str(kind()).startswith(kind.method.replace("_", " "))
 
 
 @given(plans)
@@ -188,6 +198,9 @@ def test_the_json_is_as_documented():
         "channels": 3,
         "input_size": None,
         "config": {},
+        "architecture": "CLIPForImageClassification",
+        "problem_type": "",
+        "postprocess": {"op": "image_classification", "logits": "scores", "top_k": 2, "function": "sigmoid"},
         "steps": [
             {"op": "convert_rgb"},
             {
@@ -319,12 +332,13 @@ def test_a_format_that_equals_2_but_is_no_integer(version):
     refused(edited(format=version), f"format {version!r}")
 
 
+FREE = ("family", "source", "architecture", "problem_type")
+"""Keys that any text may stand for."""
+
 WRONG = [None, True, 5, 5.5, "text", [], ["text"], [5], {}, {"text": 5}, [None], [[]]]
 
 
-@pytest.mark.parametrize(
-    "key", [key for key in json.loads(PLAN.to_json()) if key not in ("format", "family", "source")]
-)
+@pytest.mark.parametrize("key", [key for key in json.loads(PLAN.to_json()) if key not in ("format", *FREE)])
 @pytest.mark.parametrize("value", WRONG, ids=repr)
 def test_wrong_types(key, value):
     if (key, value) in [
@@ -333,6 +347,7 @@ def test_wrong_types(key, value):
         ("labels", ["text"]),
         ("input_size", None),
         ("output", "text"),
+        ("postprocess", None),
         *(("config", v) for v in ({}, {"text": 5})),
     ]:
         assert Plan.from_json(edited(**{key: value}))
@@ -340,7 +355,7 @@ def test_wrong_types(key, value):
         refused(edited(**{key: value}), "the Plan in the file cannot be read: ")
 
 
-@pytest.mark.parametrize("key", ["family", "source"])
+@pytest.mark.parametrize("key", FREE)
 @pytest.mark.parametrize("value", [value for value in WRONG if value != "text"], ids=repr)
 def test_wrong_types_of_texts(key, value):
     refused(edited(**{key: value}), "expected strings")

@@ -16,6 +16,9 @@ from efficientnet_lite_pytorch import EfficientNet
 from PIL import Image
 from torchvision.models import ResNet50_Weights
 
+from . import javascript
+from .helpers import assert_equal
+
 COMMAND = str(Path(sys.executable).with_name("export-preprocessor"))
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"
 CAT = PHOTOGRAPHS / "chelsea.png"
@@ -63,8 +66,9 @@ def session(path):
 
 def test_it_says_cat(folder):
     lines = command("run", folder / "fused.onnx", CAT).splitlines()
-    assert lines[0] == "logits: float32 [1, 1000]"
-    assert [line.split("%")[1].strip() for line in lines[2:5]] == ["tiger cat", "Egyptian cat", "tabby"]
+    shapes = ["logits: float32 [1, 1000]", "scores: float32 [1, 5]", "labels: int64 [1, 5]"]
+    assert lines[:4] == [*shapes, str(CAT)]
+    assert [line.split("%")[1].strip() for line in lines[4:7]] == ["tiger cat", "Egyptian cat", "tabby"]
 
 
 @pytest.mark.parametrize("name", ["chelsea.png", "coffee.png", "astronaut.png", "rocket.jpg", "hubble_deep_field.jpg"])
@@ -73,7 +77,7 @@ def test_logits_equal_those_of_the_two_files_one_after_the_other(folder, name):
         images = np.asarray(photograph.convert("RGB"))[None]
     (pixel_values,) = session(folder / "pre.onnx").run(None, {"images": images})
     (want,) = session(folder / "model.onnx").run(None, {"pixel_values": pixel_values})
-    (got,) = session(folder / "fused.onnx").run(None, {"images": images})
+    (got,) = session(folder / "fused.onnx").run(["logits"], {"images": images})
     assert np.array_equal(got, want)
 
 
@@ -86,3 +90,22 @@ def test_inspect_names_steps_model_and_labels(folder):
     assert "center crop 224x224" in shown
     assert "then the model in the file" in shown
     assert "1000 labels: tench, goldfish, great white shark" in shown
+
+
+@pytest.mark.parametrize("runtime", javascript.RUNTIMES)
+def test_the_same_file_in_javascript(folder, runtime):
+    images = []
+    for name in ("chelsea.png", "rocket.jpg"):
+        with Image.open(PHOTOGRAPHS / name) as photograph:
+            images.append(np.asarray(photograph.convert("RGB"))[None])
+    (outputs,) = javascript.runner(runtime)([(folder / "fused.onnx", images)])
+    for image, got in zip(images, outputs, strict=True):
+        (want,) = session(folder / "fused.onnx").run(["logits"], {"images": image})
+        if runtime == "Node":
+            assert_equal(got["logits"], want, runtime)
+        else:
+            # The pixels are equal (test_web.py); the model's own floats round otherwise in WebAssembly.
+            np.testing.assert_allclose(got["logits"], want, rtol=0, atol=1e-5 * np.abs(want).max())
+        assert np.array_equal(np.argsort(got["logits"])[0, -5:], np.argsort(want)[0, -5:])
+    labels = json.loads((folder / "config.json").read_text())["id2label"]
+    assert labels[str(outputs[0]["logits"].argmax())] == "tiger cat"

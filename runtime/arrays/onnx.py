@@ -57,7 +57,12 @@ class Formulas:
         self.resample = bind(resample, geometry=self.geometry, **numbers)
         self.interpolation = bind(interpolation, filter_value=self.resample.filter_value, **numbers)
         self.colours = bind(colours, **numbers)
-        self.taps = bind(taps, point_position=self.interpolation.point_position, **numbers)
+        self.taps = bind(
+            taps,
+            point_position=self.interpolation.point_position,
+            is_small=self.interpolation.is_small,
+            **numbers,
+        )
 
 
 def _pick(g: Any, condition: Any, yes: Any, no: Any, dtype: str) -> Any:

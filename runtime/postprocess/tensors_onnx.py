@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..arrays.onnx import Formulas
+from ..ops.torch_sums_onnx import interpolated, largest_channel
 
 
 class Tensors:
@@ -22,8 +23,26 @@ class Tensors:
     def smaller(self, a: Any, b: Any) -> Any:
         return self.g.node("Min", *self.g.common(a, b))
 
+    def larger(self, a: Any, b: Any) -> Any:
+        return self.g.node("Max", *self.g.common(a, b))
+
+    def quotient(self, a: Any, b: Any) -> Any:
+        return self.g.node("Div", *self.g.common(a, b))
+
+    def remainder(self, a: Any, b: Any) -> Any:
+        return self.g.node("Mod", *self.g.common(a, b))
+
+    def vector(self, *sizes: Any) -> Any:
+        return self.float32(self.g.shape(*sizes))
+
     def float32(self, x: Any) -> Any:
         return self.g.cast(x, "float32")
+
+    def int32(self, x: Any) -> Any:
+        return self.g.cast(x, "int32")
+
+    def int64(self, x: Any) -> Any:
+        return self.g.cast(x, "int64")
 
     def softmax(self, x: Any, axis: int) -> Any:
         return self.float32(self.g.node("Softmax", self.g.cast(x, "float64"), axis=axis))
@@ -33,6 +52,18 @@ class Tensors:
 
     def matmul(self, a: Any, b: Any) -> Any:
         return self.float32(self.g.node("MatMul", self.g.cast(a, "float64"), self.g.cast(b, "float64")))
+
+    def interpolate(self, x: Any, size: tuple[Any, Any], filter: str, align_corners: bool = False) -> Any:
+        own, channels = (self.size(x, 2), self.size(x, 3)), self.size(x, 1)
+        return interpolated(self.g, self.formulas, x, own, size, filter, False, align_corners, channels)
+
+    def largest_channel(self, x: Any, size: tuple[Any, Any]) -> Any:
+        own = self.size(x, 2), self.size(x, 3)
+        return largest_channel(self.g, self.formulas, x, own, size, self.size(x, 1))
+
+    def sum(self, x: Any, axis: int) -> Any:
+        x = self.g.cast(x, "float64")
+        return self.float32(self.g.node("ReduceSum", x, self.g.constant([axis], "int64"), keepdims=0))
 
     def max(self, x: Any, axis: int) -> Any:
         return self.g.node("ReduceMax", x, self.g.constant([axis], "int64"), keepdims=0)
@@ -44,8 +75,23 @@ class Tensors:
         values, index = self.g.nodes("TopK", x, self.g.shape(k), dtypes=(x.dtype, "int64"), axis=-1)
         return values, index
 
+    def argsort(self, x: Any) -> Any:
+        length = self.g.shape(self.size(x, -1))
+        _, index = self.g.nodes("TopK", x, length, dtypes=(x.dtype, "int64"), axis=-1, largest=0)
+        return index
+
+    def triu(self, x: Any) -> Any:
+        return self.g.node("Trilu", x, self.g.constant(1, "int64"), upper=1)
+
     def take_along(self, x: Any, index: Any, axis: int) -> Any:
         return self.g.node("GatherElements", x, index, axis=axis)
+
+    def take_rows(self, x: Any, index: Any) -> Any:
+        index = self.g.node("Unsqueeze", index, self.g.constant([-1], "int64"))
+        return self.g.node("GatherND", x, index, batch_dims=1)
+
+    def at(self, x: Any, i: int, axis: int) -> Any:
+        return self.g.node("Gather", x, self.g.constant(i, "int64"), axis=axis)
 
     def slice(self, x: Any, start: Any, stop: Any, axis: int) -> Any:
         return self.g.node("Slice", x, self.g.shape(start), self.g.shape(stop), self.g.constant([axis], "int64"))
@@ -58,6 +104,10 @@ class Tensors:
 
     def concat(self, parts: Sequence[Any], axis: int) -> Any:
         return self.g.node("Concat", *parts, axis=axis)
+
+    def stack(self, parts: Sequence[Any], axis: int) -> Any:
+        new = self.g.constant([axis], "int64")
+        return self.concat([self.g.node("Unsqueeze", part, new) for part in parts], axis)
 
     def clip(self, x: Any, low: float, high: float) -> Any:
         return self.g.node("Clip", x, self.g.value(low, x.dtype), self.g.value(high, x.dtype))

@@ -17,6 +17,7 @@ from runtime.backends.torch import Preprocess
 from runtime.interpolation import TAPS
 from runtime.ops import CenterCrop, Normalize, Rescale, ResizeKeras
 from runtime.ops.size import Size
+from runtime.ops.torch_sums import interpolated
 
 from ..helpers import assert_equal, assert_everywhere, backends, make_plan, near, noise, session, sides
 
@@ -81,7 +82,7 @@ def test_equals_torch_before_it_rounds(filter, antialias):
     sizes = [(64, 64), (64, 65), (100, 28), (101, 28), (224, 224), *generator.integers(2, 200, (12, 2)).tolist()]
     for i, size in enumerate(sizes):
         image = noise(*generator.integers(1, 500, 2).tolist(), i)
-        got = ResizeKeras(Size(height=size[0], width=size[1]), filter, antialias).interpolated(image.astype(np.float32))
+        got = interpolated(image.astype(np.float32), *size, filter, antialias, channels_last=True)
         assert_equal(np.moveaxis(got, -1, 0)[None], floats(image[None], *size, filter, antialias), f"{image.shape}")
 
 
@@ -191,11 +192,9 @@ def weight_session(kind, *settings):
     "settings",
     [
         ("nearest",),
-        ("point", "bilinear", False),
-        ("point", "bilinear", True),
-        ("point", "bicubic", True),
-        ("antialiased", "bilinear"),
-        ("antialiased", "bicubic"),
+        *(("point", *how) for how in [("bilinear", False, False), ("bilinear", False, True), ("bicubic", False, True)]),
+        *(("point", filter, True, True) for filter in TAPS),
+        *(("antialiased", *how) for how in itertools.product(TAPS, [False, True])),
     ],
 )
 def test_the_graphs_weights(settings):
@@ -227,7 +226,7 @@ def dense(n_in, indices, weights):
 @pytest.mark.parametrize("filter", TAPS)
 def test_antialiased_weights_are_torchs(filter):
     for n_in, n_out in np.random.default_rng(0).integers(2, 300, (60, 2)).tolist():
-        low, apart, behind, joined = taps.antialiased_taps(n_in, n_out, filter)
+        low, apart, behind, joined = taps.antialiased_taps(n_in, n_out, filter, False)
         indices = [*(low[:, 0] + i for i in range(apart.shape[1])), *(behind[:, 0] + i for i in range(taps.GROUP - 1))]
         got = dense(n_in, indices, [*apart.T, *joined.T])
         assert_equal(got, line(n_in, n_out, filter, True), f"{filter} from {n_in} to {n_out}")
@@ -237,7 +236,7 @@ def test_antialiased_weights_are_torchs(filter):
 def test_point_weights_are_torchs(filter):
     for n_in, n_out in np.random.default_rng(0).integers(2, 300, (60, 2)).tolist():
         fused = filter == "bicubic" or n_in + n_out <= 128
-        pairs = taps.point_taps(n_in, n_out, filter, fused)
+        pairs = taps.point_taps(n_in, n_out, filter, False, fused)
         got, expected = dense(n_in, *zip(*pairs, strict=True)), line(n_in, n_out, filter, False)
         inside = slice(2, -2)  # at the edges, several samples are one, whose weights torch adds up in its own order
         assert_equal(got[:, inside], expected[:, inside], f"{filter} from {n_in} to {n_out}")
