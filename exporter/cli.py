@@ -203,6 +203,8 @@ def _inspect(options: argparse.Namespace) -> int:
     report.plan(plan)
     if fused:
         print(" then the model in the file")
+    if plan.postprocess is not None:
+        print(f" then {plan.postprocess}")
     if plan.labels:
         print(f" {len(plan.labels)} labels: {', '.join(plan.labels[:3])}{', …' if plan.labels[3:] else ''}")
     return 0
@@ -223,9 +225,8 @@ def _run(options: argparse.Namespace) -> int:
     outputs = loaded(options.images, return_tensors="np" if post is None or options.output is not None else None)
     for name, value in outputs.items():
         shapes = sorted({row.shape for row in value})
-        print(
-            f"{name}: {value[0].dtype} {' or '.join(str([len(value) if shapes[1:] == [] else 1, *n]) for n in shapes)}"
-        )
+        count = len(value) if len(shapes) == 1 else 1
+        print(f"{name}: {value[0].dtype} {' and '.join(str([count, *shape]) for shape in shapes)}")
     for image, row in zip(options.images, _rows(outputs), strict=not loaded.plan.group):
         if post is not None:
             result = post.result(row, loaded.plan.labels, **chosen)

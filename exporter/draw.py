@@ -1,4 +1,4 @@
-"""A picture with what a model found in it: boxes, a mask, or a map."""
+"""A picture with what a model found in it: boxes, points, a mask, or a map."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from runtime.errors import InputError, UnsupportedConfig
 
@@ -34,7 +34,7 @@ def draw(image: str | os.PathLike[str], result: Any, path: str | os.PathLike[str
     Args:
         image: the file that the result is of.
         result: what :meth:`runtime.Preprocessor.predict` gives for one image: a list with boxes in it, or a dict with
-            a mask or a map.
+            points, a mask or a map.
         path: the file to write.
 
     Raises:
@@ -42,11 +42,13 @@ def draw(image: str | os.PathLike[str], result: Any, path: str | os.PathLike[str
     """
     try:
         with Image.open(image) as opened:
-            picture = opened.convert("RGB")
+            picture = ImageOps.exif_transpose(opened).convert("RGB")  # as it is read
     except (OSError, UnidentifiedImageError) as error:
         raise InputError(f"{image}: cannot be read ({error})") from error
     if isinstance(result, list) and all("box" in found for found in result):
         picture = _boxes(picture, result)
+    elif isinstance(result, Mapping) and "keypoints" in result:
+        picture = _points(picture, result["keypoints"], result["scores"])
     elif isinstance(result, Mapping) and "segmentation" in result:
         picture = _mask(picture, result["segmentation"])
     elif isinstance(result, Mapping):
@@ -63,17 +65,30 @@ def colour(number: int) -> tuple[int, int, int]:
 
 
 def _boxes(picture: Image.Image, found: list[Mapping[str, Any]]) -> Image.Image:
-    names = sorted({str(item["label"]) for item in found})
+    names = sorted({str(item.get("label", "")) for item in found})
     pen = ImageDraw.Draw(picture)
     width = max(round(min(picture.size) / 250), 1)
-    for item in reversed(found):  # the best on top
+    for item in sorted(found, key=lambda item: float(item["score"])):  # the best on top
         left, top, right, bottom = item["box"]
-        shade = colour(names.index(str(item["label"])))
+        name = str(item.get("label", ""))
+        shade = colour(names.index(name))
         pen.rectangle((left, top, max(left, right), max(top, bottom)), outline=shade, width=width)
-        text = f"{item['label']} {item['score']:.0%}"
+        text = f"{name} {item['score']:.0%}".strip()
         place = pen.textbbox((left + width, top + width), text)
         pen.rectangle(place, fill=shade)
         pen.text((left + width, top + width), text, fill="black")
+    return picture
+
+
+def _points(picture: Image.Image, keypoints: Array, scores: Array) -> Image.Image:
+    """From red, the best one, to green."""
+    pen = ImageDraw.Draw(picture)
+    radius = max(min(picture.size) // 200, 1)
+    for rank, i in reversed(list(enumerate(np.argsort(-scores, kind="stable")))):  # the best on top
+        x, y = map(int, keypoints[i])
+        red, green, blue = colorsys.hsv_to_rgb(rank / len(scores) / 3, 1.0, 1.0)
+        shade = round(red * 255), round(green * 255), round(blue * 255)
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=shade)
     return picture
 
 

@@ -17,6 +17,7 @@ from runtime.postprocess.tensors import Array
 from runtime.postprocess.tensors import Tensors as NumpyTensors
 from runtime.postprocess.tensors_onnx import Tensors
 
+from .fusing.names import rename_value, taken
 from .graph import DTYPES, Graph, Value
 
 PREFIX = "postprocess"
@@ -91,11 +92,12 @@ def attach(model: onnx.ModelProto, plan: Plan) -> None:
     post = plan.postprocess
     assert post is not None
     graph = model.graph
-    taken = {name for node in graph.node for name in node.output} | {value.name for value in graph.initializer}
+    names = taken(model)
     clashes = {value.name: f"{RAW}/{value.name}" for value in graph.output if value.name in post.outputs}
-    if not taken.isdisjoint(clashes.values()) or any(name.startswith(f"{PREFIX}/") for name in taken):
+    if not names.isdisjoint(clashes.values()) or any(name.startswith(f"{PREFIX}/") for name in names):
         raise ArtifactError(f"the model has values whose names begin with {RAW}/ or {PREFIX}/: rename them")
-    _rename(graph, clashes)
+    for name, new in clashes.items():
+        rename_value(model, name, new)
     known = {value.name: value for value in graph.output}
     graph.value_info.extend(known[name] for name in clashes.values())
     g, read = Graph(PREFIX), {}
@@ -163,26 +165,3 @@ def _image_size(g: Graph, plan: Plan) -> tuple[Any, Any]:
     images = Value(g, "images", "uint8")
     height, width = (g.size(images, axis) for axis in ((1, 2) if plan.layout == "NHWC" else (2, 3)))
     return height, width
-
-
-def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
-    """Gives values of the outermost graph other names, also where subgraphs read them."""
-    for value in (*graph.output, *graph.value_info):
-        value.name = names.get(value.name, value.name)
-    for node in graph.node:
-        for i, name in enumerate(node.output):
-            node.output[i] = names.get(name, name)
-        _rename_inputs(node, names)
-
-
-def _rename_inputs(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
-    for i, name in enumerate(node.input):
-        node.input[i] = names.get(name, name)
-    for attribute in node.attribute:
-        for subgraph in (attribute.g, *attribute.graphs):
-            inner = {value.name for value in subgraph.input} | {name for n in subgraph.node for name in n.output}
-            outer = {old: new for old, new in names.items() if old not in inner}
-            for child in subgraph.node:
-                _rename_inputs(child, outer)
-            for value in subgraph.output:
-                value.name = outer.get(value.name, value.name)

@@ -74,11 +74,15 @@ def prediction(image: str, result: Any) -> None:
         for name, value in result.items():
             if isinstance(value, np.ndarray):
                 print(f" {name}: {value.dtype} {list(value.shape)}{_range(value)}")
+            elif isinstance(value, (str, float)):
+                print(f" {name}: {value:.5g}" if isinstance(value, float) else f" {name}: {value}")
+            elif isinstance(value, list) and all(isinstance(part, str) for part in value):
+                print(f" {name}: {''.join(value)}")
         _shares(result)
         return
     for item in result:
         box = f"  {' '.join(f'{number:.1f}' for number in item['box'])}" if "box" in item else ""
-        print(f" {item['score']:7.2%}  {item['label']}{box}")
+        print(f" {item['score']:7.2%}  {item.get('label', 'found')}{box}")
     if not result:
         print(" nothing")
 
