@@ -14,6 +14,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from .fusing.names import used
+from .opsets import at_opset
+
 DTYPES: dict[str, int] = {
     "uint8": TensorProto.UINT8,
     "uint32": TensorProto.UINT32,
@@ -276,7 +279,8 @@ class Graph:
 
     def build(self, opset: int, ir_version: int, name: str) -> onnx.ModelProto:
         """The model. Raises ``onnx.checker.ValidationError`` where the graph is not valid."""
-        graph = helper.make_graph(self._nodes, name, self.inputs, self.outputs, list(self._initializers.values()))
+        nodes, initializers = self._at_opset(opset)
+        graph = helper.make_graph(nodes, name, self.inputs, self.outputs, initializers)
         opsets, functions = [helper.make_opsetid("", opset)], self._function_protos(opset)
         model = helper.make_model(
             graph,
@@ -291,15 +295,22 @@ class Graph:
     def extend(self, model: onnx.ModelProto) -> None:
         """Adds all that was collected, but inputs and outputs, to a model that has the values it reads."""
         opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-        model.graph.node.extend(self._nodes)
-        model.graph.initializer.extend(self._initializers.values())
+        nodes, initializers = self._at_opset(opset)
+        model.graph.node.extend(nodes)
+        model.graph.initializer.extend(initializers)
         model.functions.extend(self._function_protos(opset))
         if self._functions and DOMAIN not in {entry.domain for entry in model.opset_import}:
             model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
 
+    def _at_opset(self, opset: int) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+        """The nodes, and the constants that they read in this opset."""
+        nodes = at_opset(self._nodes, self._initializers, opset)
+        read = {name for node in nodes for name in used(node)}
+        return nodes, [tensor for name, tensor in self._initializers.items() if name in read]
+
     def _function_protos(self, opset: int) -> list[onnx.FunctionProto]:
         opsets = [helper.make_opsetid("", opset)]
         return [
-            helper.make_function(DOMAIN, function, inputs, [output], nodes, opsets)
+            helper.make_function(DOMAIN, function, inputs, [output], at_opset(nodes, {}, opset), opsets)
             for function, (inputs, output, nodes) in self._functions.items()
         ]
