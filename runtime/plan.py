@@ -9,15 +9,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .errors import ArtifactError, InputError
+from .formats import FORMAT, upgraded
 from .frozen import FrozenJson
 from .groups import GROUPS
 from .lowering import Kernel, check_size, lower, output_names
-from .ops import STEPS, Branch, Interpolate, ResizeSmoothed, Step
+from .ops import STEPS, Branch, ResizeSmoothed, Step
 from .ops.size import Size
 from .postprocess import POSTPROCESSORS, Postprocess
-
-FORMAT = 2
-"""The number in a Plan's JSON; raised when a reader of the old form would misread the new one."""
 
 REFERENCES = ("pillow13", "pillow12.2", "pillow12.1", "torchvision")
 
@@ -103,7 +101,7 @@ class Plan:
     @property
     def bound(self) -> float:
         """How far backends may differ, times the largest absolute value: 0 where all give the same bits."""
-        floats = (step for step in _all_steps(self.steps) if isinstance(step, (Interpolate, ResizeSmoothed)))
+        floats = (step for step in _all_steps(self.steps) if isinstance(step, ResizeSmoothed))
         return max((step.bound for step in floats), default=0.0)
 
     def to_json(self) -> str:
@@ -118,9 +116,13 @@ class Plan:
         """Raises ``ArtifactError`` for anything that :meth:`to_json` did not write."""
         try:
             data = json.loads(text)
-            version = data.pop("format")
-            if type(version) is not int or version != FORMAT:
-                raise ArtifactError(f"the Plan has format {version!r}, this release reads {FORMAT}: update the package")
+            version = data["format"]
+            if type(version) is not int or not 1 <= version <= FORMAT:
+                raise ArtifactError(
+                    f"the Plan has format {version!r}, this release reads 1 to {FORMAT}: update the package"
+                )
+            data = upgraded(data)
+            del data["format"]
             lists = {name: data.pop(name) for name in ("steps", "labels")}
             size = data.pop("input_size")
             config, postprocess = data.pop("config"), data.pop("postprocess")
