@@ -1,4 +1,4 @@
-"""Weights of torch's ``interpolate`` on floats, and of OpenCV's bilinear resize, which :mod:`.resample` does not know.
+"""Positions in torch's ``interpolate`` of floats, and weights of OpenCV's bilinear resize and of blurred ones.
 
 Plain Python over an array namespace, as there. Both libraries take positions in float32, where position 3000 is known
 to a ten-thousandth of a sample: so the formulas compute in float64 and round to float32 wherever the libraries do.
@@ -11,82 +11,18 @@ from __future__ import annotations
 
 from .arrays import numpy as xp
 from .geometry import pick
-from .resample import filter_value
 
 TAPS = {"bilinear": 2, "bicubic": 4}
 """Samples that an output reads; with antialiasing, where both sizes are the same."""
 
 
-def window_size(n_in: int, n_out: int, taps: int, antialias: bool, align_corners: bool, block: int) -> int:
-    """Input samples that cover every window of ``block`` neighbouring outputs."""
-    steps, per = (n_in - 1, max(n_out - 1, 1)) if align_corners else (n_in, n_out)
-    covered = ((block - 1) * steps + taps * (max(steps, per) if antialias else per)) // per
-    return min(n_in, covered + 2)
-
-
-def block_weights(
-    n_in: int, n_out: int, filter: str, antialias: bool, align_corners: bool, fused: bool, block: int
-) -> tuple[xp.Array, xp.Array]:
-    """Weights of a resize from ``n_in`` to ``n_out`` samples, in blocks of outputs that share a window.
-
-    Args:
-        n_in, n_out: in samples.
-        filter: a key of :data:`TAPS`.
-        antialias, align_corners: as in torch.
-        fused: of :func:`is_fused`.
-        block: outputs that share a window. It changes no value.
-
-    Returns:
-        ``start``, float64 ``[blocks]``: the first input sample of each block's window, and the weights, float64
-        ``[blocks, block, window]`` of float32 numbers. The last block may hold outputs past ``n_out``.
-    """
-    taps = TAPS[filter]
-    window = window_size(n_in, n_out, taps, antialias, align_corners, block)
-    blocks = (n_out + block - 1) // block
-    zero, last = xp.scalar(0), xp.scalar(n_in) - 1.0
-    wanted = xp.reshape(xp.arange(blocks * block), [blocks, block, 1])
-    output = xp.clip(wanted, zero, xp.scalar(n_out) - 1.0)
-    if align_corners:
-        scale = xp.quotient32(pick(n_out == 1, 0, n_in - 1), max(n_out - 1, 1))
-    else:
-        scale = xp.quotient32(n_in, n_out)
-    if antialias:  # _compute_indices_min_size_weights_aa
-        center = xp.float32((output + 0.5) * scale)
-        stretch = xp.maximum(scale, xp.scalar(1))
-        reach = stretch * (taps / 2.0)
-        low = xp.floor(xp.clip(xp.float32(center - reach) + 0.5, zero, last + 1.0))
-        high = xp.floor(xp.clip(xp.float32(center + reach) + 0.5, zero, last + 1.0))
-    else:
-        position = point_position(output, scale, filter, align_corners, fused)
-        index = xp.clip(xp.floor(position), xp.scalar(-1), last)
-        low = index - (taps / 2.0 - 1.0)
-    start = xp.clip(xp.first(low), zero, xp.scalar(n_in - window))
-    source = start + xp.reshape(xp.arange(window), [1, 1, window])
-    if antialias:
-        distance = (xp.float32(source - center) + 0.5) * xp.float32(xp.reciprocal(stretch))
-        values = xp.where((source >= low) & (source < high), filter_value(distance, filter), 0.0)
-        values = values / xp.running_total(values)
-    else:
-        part = xp.clip(position - index, zero, xp.scalar(1))
-        values = source * 0.0
-        for tap in range(1 - taps // 2, taps // 2 + 1):  # those outside the image move to its edge
-            here = source == xp.clip(index + float(tap), zero, last)
-            values = values + xp.where(here, filter_value(float(tap) - part, filter + "_point"), 0.0)
-    return xp.reshape(start, [-1]), xp.float32(values)
-
-
 def is_small(new_height: int, new_width: int) -> bool:
-    """Whether torch's bilinear kernel without antialiasing is the one for small results."""
-    return new_height + new_width <= 128
+    """Whether torch's bilinear kernel without antialiasing is the one for small results.
 
-
-def is_fused(new_height: int, new_width: int, filter: str) -> bool:
-    """Whether the kernel that ATen picks takes a position's product and difference with one rounding.
-
-    Its bicubic kernel does, and its bilinear one for small results (``_use_vectorized_kernel_cond_2d``). This is what
-    its builds for x86 with AVX2 do; builds without FMA never do, and one thread makes torch pick the small kernel.
+    It takes a position's product and difference with one rounding, as the bicubic one does on a CPU with FMA. On one
+    thread, it is the kernel for larger results too (``_use_vectorized_kernel_cond_2d``).
     """
-    return filter == "bicubic" or new_height + new_width <= 128
+    return new_height + new_width <= 128
 
 
 def point_position(output: xp.Array, scale: xp.Number, filter: str, align_corners: bool, fused: bool) -> xp.Array:
@@ -94,8 +30,7 @@ def point_position(output: xp.Array, scale: xp.Number, filter: str, align_corner
     if align_corners:
         return xp.float32(output * scale)
     product = (output + 0.5) * scale
-    once, twice = xp.float32(product - 0.5), xp.float32(xp.float32(product) - 0.5)
-    position = xp.where(xp.scalar(pick(fused, 1, 0)) == 1.0, once, twice)
+    position = xp.float32((product if fused else xp.float32(product)) - 0.5)
     return xp.maximum(position, xp.scalar(0)) if filter == "bilinear" else position
 
 
@@ -123,7 +58,7 @@ def smoothed_axes(
     torchvision takes the deviation of the other axis for each, and has none where one side does not shrink
     (image_processing_owlv2.py:343-350).
     """
-    fused = is_fused(new_height, new_width, "bilinear")
+    fused = is_small(new_height, new_width)
     if library == "scipy":
         rows, columns = pick(blur, height, new_height), pick(blur, width, new_width)
         return (

@@ -75,12 +75,11 @@ def antialiased_taps(
     """The samples that each output reads with antialiasing, and their weights.
 
     Returns:
-        ``low``, float64 ``[n_out, 1]``: the first sample; ``apart`` ``[n_out, window]``: weights of that and the next
-        ones whose products are rounded; ``behind`` ``[n_out, 1]``: the first sample whose product is not; ``joined``
-        ``[n_out, GROUP - 1]``: weights of that and the next ones. What lies beyond an output's samples weighs 0.
+        ``low``, float64 ``[n_out, 1]``: the first sample; ``apart`` ``[n_out, 1 or more]``: weights of that and the
+        next ones whose products are rounded; ``behind`` ``[n_out, 1]``: the first sample whose product is not;
+        ``joined`` ``[n_out, 0 to GROUP - 1]``: weights of that and the next ones. What lies beyond an output's samples
+        weighs 0.
     """
-    steps, per = (n_in - 1, max(n_out - 1, 1)) if align_corners else (n_in, n_out)
-    window = min(n_in, (TAPS[filter] * max(steps, per) + per - 1) // per + 2)
     size = xp.scalar(n_in)
     step = scale(n_in, n_out, align_corners)
     stretch = xp.maximum(step, xp.scalar(1))
@@ -90,18 +89,14 @@ def antialiased_taps(
     low = xp.floor(xp.clip(xp.float32(center - reach) + 0.5, xp.scalar(0), size))
     high = xp.floor(xp.clip(xp.float32(center + reach) + 0.5, xp.scalar(0), size))
 
-    def values(source: xp.Array) -> xp.Array:
+    def values(first: xp.Array, end: xp.Array) -> xp.Array:
+        source = first + xp.reshape(xp.arange(int(xp.largest(end - first))), [1, -1])
         distance = xp.abs(xp.float32((xp.float32(source - center) + 0.5) * inverse))
-        return xp.where(source < high, filter_value(distance, filter), 0.0)
+        return xp.where(source < end, filter_value(distance, filter), 0.0)
 
-    offsets = xp.reshape(xp.arange(window), [1, window])
-    sampled = values(low + offsets)
-    total = xp.running_total32(sampled)
-    grouped = xp.floor((high - low - 1.0) / float(GROUP)) * float(GROUP)
-    apart = xp.where(offsets <= grouped, xp.float32(sampled / total), 0.0)
-    behind = low + grouped + 1.0
-    joined = xp.float32(values(behind + xp.reshape(xp.arange(GROUP - 1), [1, GROUP - 1])) / total)
-    return low, apart, behind, joined
+    total = xp.running_total32(values(low, high))
+    behind = low + xp.floor((high - low - 1.0) / float(GROUP)) * float(GROUP) + 1.0
+    return low, xp.float32(values(low, behind) / total), behind, xp.float32(values(behind, high) / total)
 
 
 def filter_value(distance: xp.Array, filter: str) -> xp.Array:

@@ -42,7 +42,7 @@ def config(name):
 
 def expected(processor, image, plan):
     """transformers' outputs by name, as arrays; of a family that takes groups of images, those of the first image."""
-    with threads(2 if plan.bound else 1):
+    with threads(2):
         outputs = processor(*inputs(image, plan), return_tensors="np")
     # Idefics gives the bare tensor.
     outputs = outputs if hasattr(outputs, "keys") else {plan.output: outputs}

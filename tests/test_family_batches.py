@@ -62,7 +62,7 @@ def expected_batch(plan, config, images):
     """transformers' tensors for the list."""
     suffix = "Pil" if plan.reference != "torchvision" and FAMILIES[plan.family].has_torchvision else ""
     processor = getattr(transformers, f"{plan.family}ImageProcessor{suffix}")(**config)
-    with threads(2 if plan.bound else 1):
+    with threads(2):
         outputs = processor(images, return_tensors="pt")
     return {key: value.numpy() for key, value in outputs.items() if hasattr(value, "numpy")}
 

@@ -55,7 +55,7 @@ class Formulas:
         }
         self.geometry = bind(geometry, **numbers)
         self.resample = bind(resample, geometry=self.geometry, **numbers)
-        self.interpolation = bind(interpolation, filter_value=self.resample.filter_value, **numbers)
+        self.interpolation = bind(interpolation, **numbers)
         self.colours = bind(colours, **numbers)
         self.taps = bind(
             taps,

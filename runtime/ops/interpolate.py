@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from .. import interpolation
 from .size import Size
+from .torch_sums import interpolated
 
 FILTERS = tuple(interpolation.TAPS)
-
-BLOCK = 16
-"""Outputs that share a window of the input, in NumPy."""
 
 
 @dataclass(frozen=True)
 class Interpolate:
     """``torch.nn.functional.interpolate`` of float32; the result is float32.
 
-    torch sums in float32, in an order of its own, so backends differ: by at most :attr:`bound` times the largest
-    absolute value of the image. Seen at 24,000 sizes of up to 4,000 pixels a side, values 0 to 1, against torch 2.15 on
-    a CPU with AVX2: 1.8e-7 (bilinear), 1.4e-6 (bicubic), antialiased 2.5e-6 and 3.0e-6, and 4.3e-6 with corners
-    aligned too.
-    Only an antialiased bicubic reduction by 10,000 and more went beyond the bound, to 2.1e-5.
-
-    Backend ``torch`` gives torch's own bits, those of more than one thread: with one, torch takes bilinear positions
-    otherwise, which is up to 1.2e-4 away at 4,000 pixels; so is a CPU without FMA, by 7.4e-5. (Measured on noise.)
+    Its bits are those of a CPU with AVX2 and FMA and of more than one thread: see :mod:`.torch_sums`. With one thread,
+    torch takes bilinear positions otherwise, which is up to 1.2e-4 away at 4,000 pixels; so is a CPU without FMA, by
+    7.4e-5. (Measured on noise, values 0 to 1.) Backend ``torch`` runs torch's own kernels, a plane at a time: those
+    take the same positions on any number of threads.
 
     Attributes:
         size: the rule for the output size.
@@ -41,8 +35,6 @@ class Interpolate:
     antialias: bool
     align_corners: bool = False
 
-    bound: ClassVar[float] = 1e-5
-
     def __post_init__(self) -> None:
         if self.filter not in FILTERS:
             raise ValueError(f"filter: expected one of {', '.join(FILTERS)}, got {self.filter!r}")
@@ -53,7 +45,7 @@ class Interpolate:
     def __str__(self) -> str:
         details = [self.filter, "antialiased" if self.antialias else "not antialiased"]
         details += ["corners aligned"] if self.align_corners else []
-        return f"interpolate to {self.size}, {', '.join(details)}, within {self.bound:g} of torch"
+        return f"interpolate to {self.size}, {', '.join(details)}, as torch"
 
     @property
     def fixed_size(self) -> tuple[int, int] | None:
@@ -63,27 +55,5 @@ class Interpolate:
         return self.size.output_size(height, width)
 
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """float32 ``[H, W, C]`` to float32 ``[h, w, C]``; sums are float64, rounded after each of the two passes."""
-        height, width = self.size.output_size(*image.shape[:2])
-        fused = interpolation.is_fused(height, width, self.filter)
-        image = self._rows(image.swapaxes(0, 1), width, fused)
-        return self._rows(image.swapaxes(0, 1), height, fused)
-
-    def _rows(self, image: np.ndarray[Any, Any], new_height: int, fused: bool) -> np.ndarray[Any, Any]:
-        start, weights = interpolation.block_weights(
-            image.shape[0], new_height, self.filter, self.antialias, self.align_corners, fused, BLOCK
-        )
-        return weighted_rows(image, start, weights, new_height)
-
-
-def weighted_rows(
-    image: np.ndarray[Any, Any], start: np.ndarray[Any, Any], weights: np.ndarray[Any, Any], new_height: int
-) -> np.ndarray[Any, Any]:
-    """float32 ``[H, ...]`` to float32 ``[new_height, ...]``: windows from ``start`` times ``weights``, in float64."""
-    height, *rest = image.shape
-    blocks, block, window = weights.shape
-    lines = image.reshape(height, -1)
-    rows = np.empty((blocks, block, lines.shape[1]), np.float32)
-    for i, first in enumerate(start.astype(int)):
-        rows[i] = weights[i] @ lines[first : first + window].astype(np.float64)
-    return rows.reshape(-1, *rest)[:new_height]
+        """float32 ``[H, W, C]`` to float32 ``[h, w, C]``."""
+        return interpolated(image, *self.output_size(*image.shape[:2]), self.filter, self.antialias, self.align_corners)

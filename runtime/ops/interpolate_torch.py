@@ -18,19 +18,22 @@ geometry = arrays.reload(_geometry, "torch")
 def interpolate(
     image: Tensor, rule: str, numbers: List[int], filter: str, antialias: bool, align_corners: bool
 ) -> Tensor:
-    """float32 ``[N, C, H, W]`` to float32 ``[N, C, h, w]``, contiguous."""
+    """float32 ``[N, C, H, W]`` to float32 ``[N, C, h, w]``, contiguous.
+
+    It runs on the CPU: the kernels of other devices differ in the last bits.
+    """
     batch, channels = image.shape[0], image.shape[1]
     height, width = geometry.output_size(image.shape[2], image.shape[3], rule, numbers)
     if height < 1 or width < 1:
         raise ValueError("the size rule leaves no pixel of this image")
     # One channel an image: of three, torch takes positions otherwise where it has one thread. And contiguous, as
     # transformers has them: with antialiasing, torch 2.15 misreads other layouts.
-    image = image.reshape(batch * channels, 1, image.shape[2], image.shape[3]).contiguous()
-    turned = antialias and width == 1 and height > 1  # torch 2.15 gives every such row the first one's weights
-    size = [width, height] if turned else [height, width]
-    image = image.transpose(2, 3).contiguous() if turned else image
-    result = F.interpolate(image, size=size, mode=filter, align_corners=align_corners, antialias=antialias)
-    return result.reshape(batch, channels, height, width)
+    planes = image.cpu().reshape(batch * channels, 1, image.shape[2], image.shape[3]).contiguous()
+    if antialias and width == 1:
+        # Of a single plane, torch 2.15 gives every row of such a result the first one's weights.
+        planes = torch.cat([planes, planes], 1).contiguous(memory_format=torch.channels_last)
+    result = F.interpolate(planes, size=[height, width], mode=filter, align_corners=align_corners, antialias=antialias)
+    return result[:, :1].reshape(batch, channels, height, width).to(image.device)
 
 
 # As in resize_torch: no recompilation for another size; and torch's own kernels, which torch.compile would replace.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..arrays.onnx import Formulas, Image
-from .interpolate_onnx import output_size, turned
+from .interpolate_onnx import output_size
 from .resize_opencv import ResizeOpenCV
+from .torch_sums_onnx import turned
 
 
 def lower(g: Any, formulas: Formulas, step: ResizeOpenCV, image: Image) -> Image:

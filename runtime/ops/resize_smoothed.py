@@ -8,8 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from .. import interpolation
-from .interpolate import BLOCK, weighted_rows
 from .size import Size
+
+BLOCK = 16
+"""Outputs that share a window of the input, in NumPy."""
 
 LIBRARIES = ("scipy", "torchvision")
 """Whose blur and interpolation: see :func:`runtime.interpolation.smoothed_weights`."""
@@ -62,5 +64,18 @@ class ResizeSmoothed:
         rows, columns = interpolation.smoothed_axes(
             image.shape[0], image.shape[1], height, width, self.library, self.blur, BLOCK
         )
-        image = weighted_rows(image, *rows, height).swapaxes(0, 1)
-        return weighted_rows(image, *columns, width).swapaxes(0, 1)
+        image = _weighted_rows(image, *rows, height).swapaxes(0, 1)
+        return _weighted_rows(image, *columns, width).swapaxes(0, 1)
+
+
+def _weighted_rows(
+    image: np.ndarray[Any, Any], start: np.ndarray[Any, Any], weights: np.ndarray[Any, Any], new_height: int
+) -> np.ndarray[Any, Any]:
+    """float32 ``[H, ...]`` to float32 ``[new_height, ...]``: windows from ``start`` times ``weights``, in float64."""
+    height, *rest = image.shape
+    blocks, block, window = weights.shape
+    lines = image.reshape(height, -1)
+    rows = np.empty((blocks, block, lines.shape[1]), np.float32)
+    for i, first in enumerate(start.astype(int)):
+        rows[i] = weights[i] @ lines[first : first + window].astype(np.float64)
+    return rows.reshape(-1, *rest)[:new_height]

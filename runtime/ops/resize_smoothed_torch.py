@@ -8,15 +8,11 @@ from torch import Tensor, nn
 from .. import arrays
 from .. import geometry as _geometry
 from .. import interpolation as _interpolation
-from .. import resample as _resample
 from ..arrays import torch as torch_arrays
 from .resize_smoothed import ResizeSmoothed
 
 geometry = arrays.reload(_geometry, "torch")
-resample = arrays.reload(_resample, "torch", xp=torch_arrays)
-interpolation = arrays.reload(
-    _interpolation, "torch", xp=torch_arrays, pick=geometry.pick, filter_value=resample.filter_value
-)
+interpolation = arrays.reload(_interpolation, "torch", xp=torch_arrays, pick=geometry.pick)
 
 
 def resize_smoothed(image: Tensor, new_height: int, new_width: int, library: str, blur: bool) -> Tensor:
@@ -31,12 +27,20 @@ def resize_smoothed(image: Tensor, new_height: int, new_width: int, library: str
 def rows(image: Tensor, start: Tensor, weights: Tensor, n_out: int) -> Tensor:
     """``[N, C, H, W]`` to ``[N, C, n_out, W]``."""
     blocks, block, window = weights.shape
-    index = (start.reshape(-1, 1) + torch.arange(window, dtype=start.dtype)).reshape(-1).to(image.device, torch.int64)
-    windows = image.index_select(2, index).reshape(-1, blocks, window, image.shape[3])
-    # On a GPU a setting of the process may round float32 factors to TF32.
-    dtype = torch.float64 if image.is_cuda else torch.float32
-    result = torch.matmul(weights.to(image.device, dtype), windows.to(dtype)).to(torch.float32)
-    return result.reshape(image.shape[0], image.shape[1], blocks * block, image.shape[3])[:, :, :n_out]
+    batch, channels, _, width = image.shape
+    index = (start.reshape(-1, 1) + torch_arrays.arange(window)).to(
+        image.device, torch.int64, non_blocking=image.is_cuda
+    )
+    weights = weights.to(image.device, non_blocking=image.is_cuda)
+    result = torch.empty([batch, channels, blocks * block, width], dtype=torch.float32, device=image.device)
+    step = blocks if image.is_cuda else 1  # one window stays in a CPU's cache
+    for i in range(0, blocks, step):
+        part = index[i : i + step]
+        windows = image.index_select(2, part.reshape(-1)).reshape(-1, part.shape[0], window, width)
+        # Factors of float32 would be rounded under autocast, and where a flag of the process allows TF32 or bfloat16.
+        sums = torch.matmul(weights[i : i + step], windows.to(torch.float64))
+        result[:, :, i * block : (i + step) * block] = sums.reshape(batch, channels, -1, width)
+    return result[:, :, :n_out]
 
 
 # As in resize_torch: no recompilation for another size.

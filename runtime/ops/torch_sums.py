@@ -127,7 +127,11 @@ def _sum(samples: Sequence[tuple[Array, Array]]) -> Array:
 
 
 def _add_product(total: Array, sample: Array, weight: Array) -> Array:
-    """An FMA: ``total`` and ``sample`` are float32, ``weight`` is float64 of float32 numbers."""
+    """An FMA: ``total`` and ``sample`` are float32, ``weight`` is float64 of float32 numbers.
+
+    Where float64 cannot hold the sum it is rounded twice, as in ONNX. That differs from an FMA where the first rounding
+    ends right between two float32 numbers: in none of 410 million sums of noise.
+    """
     result: Array = (sample * weight + total).astype(np.float32)
     return result
 

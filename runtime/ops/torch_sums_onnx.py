@@ -41,9 +41,9 @@ def interpolated(
     (n_rows, n_columns), (height, width) = size, new_size
     if antialias:
         with g.scope("width"):
-            lines = _antialiased(g, formulas, _turned(g, pixels), n_columns, width, filter, align_corners)
+            lines = _antialiased(g, formulas, turned(g, pixels), n_columns, width, filter, align_corners)
         with g.scope("height"):
-            return _antialiased(g, formulas, _turned(g, lines), n_rows, height, filter, align_corners)
+            return _antialiased(g, formulas, turned(g, lines), n_rows, height, filter, align_corners)
 
     def separable() -> Any:
         fused = filter == "bicubic"
@@ -120,9 +120,9 @@ def _lines(g: Any, pixels: Any, n_rows: Any, height: Any, rows: Any, columns: An
         whole = n_copies >= n_rows
         every = g.node("Range", *g.common(0, g.node("Min", *g.common(n_copies, n_rows)), 1))
         read = g.node("Where", whole, every, g.node("Gather", copies, every), dtype="int64")
-        turned = _turned(g, g.node("Gather", pixels, read, axis=2))
-        samples = [(_samples(g, turned, index), _upright(g, weight)) for index, weight in columns]
-        lines = _turned(g, _sum(g, [samples[i] for i in ORDER[: len(samples)]]))
+        columns_first = turned(g, g.node("Gather", pixels, read, axis=2))
+        samples = [(_samples(g, columns_first, index), _upright(g, weight)) for index, weight in columns]
+        lines = turned(g, _sum(g, [samples[i] for i in ORDER[: len(samples)]]))
     own = g.node("Range", *g.common(0, g.value(height), 1))
     places = [
         (g.node("Where", whole, _index(g, index), own + height * i, dtype="int64"), weight)
@@ -140,28 +140,27 @@ def _joined(g: Any, pixels: Any, rows: Any, columns: Any, channels: Any) -> Any:
     """The four samples of a bilinear result, each with one weight."""
     samples = []
     for row, down in rows:
-        turned = _turned(g, g.node("Gather", pixels, _index(g, row), axis=2))
+        columns_first = turned(g, g.node("Gather", pixels, _index(g, row), axis=2))
         for column, across in columns:
             weight = g.cast(_upright(g, down) * across, "float32")
-            samples.append((_turned(g, _samples(g, turned, column)), weight))
+            samples.append((turned(g, _samples(g, columns_first, column)), weight))
     lanes = channels // taps.LANES * taps.LANES
+    if isinstance(lanes, int) and not lanes:
+        return _sum(g, [samples[i] for i in ORDER])
     parts = []
     for order, first, last in ((LANES_ORDER, 0, lanes), (ORDER, lanes, channels)):
-        if not isinstance(channels, int) or first < last:
-            bounds = [g.shape(n) for n in (first, last, 1)]
-            whole = isinstance(channels, int) and last - first == channels
-            few = [(sample if whole else g.node("Slice", sample, *bounds), weight) for sample, weight in samples]
-            parts.append(_sum(g, [few[i] for i in order]))
-    return parts[0] if len(parts) == 1 else g.node("Concat", *parts, axis=1)
+        bounds = [g.shape(n) for n in (first, last, 1)]
+        parts.append(_sum(g, [(g.node("Slice", samples[i][0], *bounds), samples[i][1]) for i in order]))
+    return g.node("Concat", *parts, axis=1)
 
 
 def _index(g: Any, index: Any) -> Any:
     return g.cast(index, "int64")
 
 
-def _samples(g: Any, turned: Any, index: Any) -> Any:
-    """Columns of what is turned, as float32."""
-    return g.cast(g.node("Gather", turned, _index(g, index), axis=2), "float32")
+def _samples(g: Any, columns_first: Any, index: Any) -> Any:
+    """The columns at ``index``, as float32."""
+    return g.cast(g.node("Gather", columns_first, _index(g, index), axis=2), "float32")
 
 
 def _upright(g: Any, vector: Any) -> Any:
@@ -169,7 +168,7 @@ def _upright(g: Any, vector: Any) -> Any:
     return g.node("Unsqueeze", vector, g.constant([1], "int64"))
 
 
-def _turned(g: Any, pixels: Any) -> Any:
+def turned(g: Any, pixels: Any) -> Any:
     """Rows as columns."""
     return g.node("Transpose", pixels, perm=[0, 1, 3, 2])
 
@@ -193,20 +192,22 @@ def _antialiased(
 ) -> Any:
     """float32 ``[N, C, n_in, columns]`` to ``[N, C, n_out, columns]``."""
     low, apart, behind, joined = formulas.taps.antialiased_taps(n_in, n_out, filter, align_corners)
-    flat, last = g.constant([-1], "int64"), g.value(n_in, "int64") - 1
-    starts = [g.node("Reshape", _index(g, first), flat) for first in (low, behind)]
-    weights = g.cast(apart, "float32")
+    last, one = g.value(n_in, "int64") - 1, g.constant([1], "int64")
 
-    def samples(first: Any, i: Any) -> Any:
-        return g.node("Gather", pixels, g.node("Min", first + i, last), axis=2)
+    def sample(first: Any, weights: Any, i: Any) -> tuple[Any, Any]:
+        index = g.node("Squeeze", _index(g, first), one) + i
+        weight = g.node("Gather", weights, g.node("Reshape", i, one), axis=1)
+        return g.node("Gather", pixels, g.node("Min", index, last), axis=2), weight
 
-    def add(i: Any, total: Any) -> Any:
-        index = g.node("Reshape", i, g.constant([1], "int64"))
-        return total + samples(starts[0], i) * g.node("Gather", weights, index, axis=1)
+    def product(i: Any) -> Any:
+        samples, weight = sample(low, apart, i)
+        return samples * g.cast(weight, "float32")
 
-    nothing = samples(starts[0], g.value(0, "int64")) * g.value(0, "float32")
-    total = g.loop(g.size(weights, 1), nothing, add, "samples")
-    for i in range(taps.GROUP - 1):
-        weight = g.node("Gather", joined, g.constant([i], "int64"), axis=1)
-        total = _add_product(g, total, samples(starts[1], g.value(i, "int64")), weight)
-    return total
+    def add_apart(i: Any, total: Any) -> Any:
+        return total + product(i + 1)
+
+    def add_joined(i: Any, total: Any) -> Any:
+        return _add_product(g, total, *sample(behind, joined, i))
+
+    total = g.loop(g.size(apart, 1) - 1, product(g.value(0)), add_apart, "apart")
+    return g.loop(g.size(joined, 1), total, add_joined, "joined")

@@ -227,7 +227,7 @@ def dense(n_in, indices, weights):
 def test_antialiased_weights_are_torchs(filter):
     for n_in, n_out in np.random.default_rng(0).integers(2, 300, (60, 2)).tolist():
         low, apart, behind, joined = taps.antialiased_taps(n_in, n_out, filter, False)
-        indices = [*(low[:, 0] + i for i in range(apart.shape[1])), *(behind[:, 0] + i for i in range(taps.GROUP - 1))]
+        indices = [*(low[:, 0] + i for i in range(apart.shape[1])), *(behind[:, 0] + i for i in range(joined.shape[1]))]
         got = dense(n_in, indices, [*apart.T, *joined.T])
         assert_equal(got, line(n_in, n_out, filter, True), f"{filter} from {n_in} to {n_out}")
 

@@ -1,6 +1,7 @@
 """The blurred resize against OWLv2's processors, in every backend."""
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,12 +9,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import Owlv2ImageProcessor, Owlv2ImageProcessorPil
 
-from runtime import Plan, interpolation
+import exporter
+from exporter.onnx import build
+from runtime import ParityError, Plan, artifact, interpolation
 from runtime.lowering import lower
-from runtime.ops import ConvertRGB, Pad, Rescale, ResizeSmoothed
+from runtime.ops import Cast, ConvertRGB, Pad, Rescale, ResizeSmoothed
 from runtime.ops.size import Size
 
-from ..helpers import backends, make_plan, near, noise
+from ..helpers import backends, make_plan, near, noise, with_plan
 
 PROCESSORS = {"scipy": Owlv2ImageProcessorPil, "torchvision": Owlv2ImageProcessor}
 TARGETS = [(20, 20), (16, 33), (33, 16), (4, 4)]
@@ -130,3 +133,73 @@ def test_other_refusals():
         ResizeSmoothed(size, "opencv")
     with pytest.raises(ValueError, match=r"'resize to 9x9, linear, .*' works on float32, .*, but comes on uint8"):
         lower((ConvertRGB(), ResizeSmoothed(size, "scipy")))
+
+
+# --- Files of Plans with a bound
+
+
+def written(steps, path, claimed=None, **fields):
+    """A file of ``steps`` that claims to hold ``claimed``."""
+    onnx.save(with_plan(build(make_plan(*steps, **fields)), make_plan(*(claimed or steps), **fields)), path)
+    return path
+
+
+STEPS = Rescale(1 / 255), ResizeSmoothed(Size(height=30, width=40), "scipy")
+
+
+def test_files_are_verified_to_the_bound(tmp_path):
+    assert all(row.differing == 0 for row in exporter.verify(written(STEPS, tmp_path / "own.onnx")))
+    near = written((Rescale(1.000001 / 255), *STEPS[1:]), tmp_path / "near.onnx", STEPS, input_size=(97, 131))
+    assert [row.differing for row in exporter.verify(near)] == [0]
+    for name, other in [
+        ("far", (Rescale(1.00002 / 255), *STEPS[1:])),
+        ("blur", (STEPS[0], ResizeSmoothed(Size(height=30, width=40), "scipy", blur=False))),
+        ("library", (STEPS[0], ResizeSmoothed(Size(height=30, width=40), "torchvision"))),
+    ]:
+        file = written(other, tmp_path / f"{name}.onnx", STEPS, input_size=(97, 131))
+        with pytest.raises(ParityError, match="values differ"):
+            exporter.verify(file)
+
+
+def test_a_cast_behind_may_round_the_other_way(tmp_path):
+    steps = Rescale(1 / 255), ResizeSmoothed(Size(height=250, width=300), "scipy"), Cast("float16")
+    own = written(steps, tmp_path / "own.onnx", input_size=(400, 500))
+    assert [row.differing for row in exporter.verify(own)] == [0]
+    values = {name: run(noise(400, 500)[None])["pixel_values"] for name, run in backends(make_plan(*steps)).items()}
+    assert not np.array_equal(values["onnx"], values["pil"]), "no value shows it"
+    far = written((Rescale(1.002 / 255), *steps[1:]), tmp_path / "far.onnx", steps, input_size=(400, 500))
+    with pytest.raises(ParityError, match="values differ"):
+        exporter.verify(far)
+
+
+def mean_model(path):
+    """A model of one node: the mean of each channel."""
+    node = onnx.helper.make_node("GlobalAveragePool", ["x"], ["y"])
+    x, y = (
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", 3, *size])
+        for name, size in (("x", [30, 40]), ("y", [1, 1]))
+    )
+    graph = onnx.helper.make_graph([node], "mean", [x], [y])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8), path)
+    return path
+
+
+def test_fused_files_are_verified(tmp_path):
+    model = mean_model(tmp_path / "model.onnx")
+    exporter.to_onnx(make_plan(*STEPS), tmp_path / "fused.onnx", model)
+    assert all(row.differing == 0 and row.values == 3 for row in exporter.verify(tmp_path / "fused.onnx"))
+    other = onnx.load(tmp_path / "fused.onnx")
+    fusion = artifact.onnx_metadata(tmp_path / "fused.onnx")[artifact.FUSED_KEY]
+    with_plan(other, make_plan(Rescale(1.00002 / 255), *STEPS[1:]), **{artifact.FUSED_KEY: fusion})
+    onnx.save(other, tmp_path / "other.onnx")
+    with pytest.raises(ParityError, match="the preprocessing differs from the reference"):
+        exporter.verify(tmp_path / "other.onnx")
+
+
+def test_fused_files_whose_preprocessing_is_beyond_the_bound(tmp_path, monkeypatch):
+    model = mean_model(tmp_path / "model.onnx")
+    exporter.to_onnx(make_plan(*STEPS), tmp_path / "fused.onnx", model)
+    reference = ResizeSmoothed.reference
+    monkeypatch.setattr(ResizeSmoothed, "reference", lambda *args: reference(*args) + np.float32(1e-4))
+    with pytest.raises(ParityError, match=r"the preprocessing differs from the reference at 480x640: .* by more than"):
+        exporter.verify(tmp_path / "fused.onnx")
