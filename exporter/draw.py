@@ -51,6 +51,8 @@ def draw(image: str | os.PathLike[str], result: Any, path: str | os.PathLike[str
         picture = _points(picture, result["keypoints"], result["scores"])
     elif isinstance(result, Mapping) and "segmentation" in result:
         picture = _mask(picture, result["segmentation"])
+    elif isinstance(result, Mapping) and "masks" in result:
+        picture = _prompts(picture, result["masks"], result.get("iou_scores"))
     elif isinstance(result, Mapping):
         picture = _map(result)
     else:
@@ -100,12 +102,25 @@ def _mask(picture: Image.Image, mask: Array) -> Image.Image:
     return Image.fromarray(np.rint(pixels * (1 - SHARE) + colours * SHARE).astype(np.uint8))
 
 
+def _prompts(picture: Image.Image, masks: Array, scores: Array | None) -> Image.Image:
+    """The best mask of each prompt, ``[prompts, masks, height, width]``; the first one where there are no scores."""
+    best = np.zeros(len(masks), int) if scores is None else scores.argmax(axis=1)
+    pixels = np.array(picture, np.float64)
+    for number, place in enumerate(best):
+        mask = masks[number, place]
+        pixels[mask] = pixels[mask] * (1 - SHARE) + np.array(colour(number)) * SHARE
+    return Image.fromarray(np.rint(pixels).astype(np.uint8))
+
+
 def _map(result: Mapping[str, Any]) -> Image.Image:
-    """A map of numbers by itself, from its smallest, black, to its largest, white."""
+    """A map of numbers by itself, from its smallest, black, to its largest, white; of three a pixel, in colours."""
     for value in result.values():
-        if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "fb":
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "fb":
+            continue
+        if value.ndim == 2 or (value.ndim == 3 and len(value) == 3):
             numbers = value.astype(np.float64)
             numbers = np.where(np.isfinite(numbers), numbers, 0.0)
             low, high = numbers.min(), numbers.max()
-            return Image.fromarray(np.rint((numbers - low) / max(high - low, 1e-30) * 255).astype(np.uint8))
+            levels = np.rint((numbers - low) / max(high - low, 1e-30) * 255).astype(np.uint8)
+            return Image.fromarray(levels if levels.ndim == 2 else np.ascontiguousarray(levels.transpose(1, 2, 0)))
     raise InputError("this result has neither boxes nor a mask, which could be drawn")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runtime.ops import Step
+from runtime.plan import Plan
 from runtime.postprocess import Postprocess
 
 from . import pipeline
@@ -60,7 +61,8 @@ class Family:
             The steps are those of one image.
         channels: of its images, where that is no choice: 4 for VitMatte, to whose images the trimap is the fourth.
         shared_keys: none for what other libraries read.
-        postprocess: the class's ``post_process_*`` methods; functions of the config where they depend on it.
+        postprocess: the class's ``post_process_*`` methods; functions of the Plan where they depend on it.
+        labels: the key of the names of the model's classes, where the processor has them.
     """
 
     name: str
@@ -76,7 +78,8 @@ class Family:
     group: str = ""
     channels: int | None = None
     shared_keys: tuple[str, ...] = SHARED_KEYS
-    postprocess: tuple[Postprocess | Callable[[Mapping[str, Any]], Postprocess], ...] = ()
+    postprocess: tuple[Postprocess | Callable[[Plan], Postprocess], ...] = ()
+    labels: str = ""
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -20,18 +20,34 @@ TASKS: Mapping[str, str] = {
     "SemanticSegmentation": "semantic_segmentation",
     "UniversalSegmentation": "semantic_segmentation",
     "InstanceSegmentation": "semantic_segmentation",
+    "ImageSegmentation": "semantic_segmentation",
     "Segmentation": "semantic_segmentation",
     "ObjectDetection": "object_detection",
+    "KeypointDetection": "keypoint_detection",
+    "KeypointMatching": "keypoint_matching",
     "DepthEstimation": "depth_estimation",
+    "NormalEstimation": "normal_estimation",
+    "PointmapEstimation": "pointmap_estimation",
+    "ImageMatting": "image_matting",
+    "SamModel": "masks",
+    "SamHQModel": "masks",
+    "Sam2Model": "masks",
+    "EdgeTamModel": "masks",
+    "Sam3TrackerModel": "masks",
+    "TextRecognition": "text_recognition",
+    "TableRecognition": "table_recognition",
 }
-"""What a model is for, behind ``For`` in the name of its architecture, and the method that belongs to it."""
+"""What a model is for, behind ``For`` in the name of its architecture, and the method that belongs to it.
+
+By the whole name where there is no ``For`` in it.
+"""
 
 
 def methods(plan: Plan) -> dict[str, Postprocess]:
     """What can be done with the outputs of a model behind ``plan``, by the name of transformers' method."""
     family = FAMILIES.get(plan.family)
     rows = family.postprocess if family else ()
-    made = [row if isinstance(row, Postprocess) else row(plan.config) for row in rows]
+    made = [row if isinstance(row, Postprocess) else row(plan) for row in rows]
     return {CLASSIFICATION: ImageClassification(function=_function(plan)), **{item.method: item for item in made}}
 
 

@@ -1,17 +1,34 @@
 """Post-processing in both runtimes: NumPy's reference, and the graph that a file gets."""
 
+import functools
+
 import numpy as np
 import onnx
+import transformers
 from onnx import TensorProto, helper
 
 from exporter.postprocess import attach
+from models.families import FAMILIES
+from models.postprocess import methods
 from runtime import Plan
 from runtime.ops import ConvertRGB
 from runtime.postprocess.tensors import Tensors
 
 from .helpers import assert_equal, session
 
-DTYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "int64": TensorProto.INT64}
+DTYPES = {
+    "float32": TensorProto.FLOAT,
+    "float16": TensorProto.FLOAT16,
+    "int32": TensorProto.INT32,
+    "int64": TensorProto.INT64,
+}
+
+
+def of_family(name, reference="pillow13", architecture="", **config):
+    """The methods of a family whose config is that of its class but for ``config``."""
+    return methods(
+        Plan((ConvertRGB(),), reference, name, architecture=architecture, config={**FAMILIES[name].defaults, **config})
+    )
 
 
 def model_of(outputs):
@@ -29,20 +46,30 @@ def model_of(outputs):
 
 def run_graph(post, outputs, size):
     """What the nodes behind a model give for its ``outputs``, by name."""
-    model = model_of(outputs)
-    attach(model, Plan((ConvertRGB(),), "pillow13", postprocess=post))
-    onnx.checker.check_model(model, full_check=True)
     batch = len(next(iter(outputs.values())))
     feeds = {f"given/{name}": value for name, value in outputs.items()}
     names = list(post.outputs)
-    values = session(model).run(names, {"images": np.zeros((batch, *size, 3), np.uint8), **feeds})
+    graph = session_of(post, tuple((name, str(value.dtype), value.ndim) for name, value in outputs.items()))
+    values = graph.run(names, {"images": np.zeros((batch, *size, 3), np.uint8), **feeds})
     return dict(zip(names, values, strict=True))
+
+
+@functools.lru_cache(maxsize=32)
+def session_of(post, kinds):
+    """The nodes behind a model whose outputs have these names, dtypes and numbers of axes; of any size."""
+    model = model_of({name: np.zeros((1,) * ndim, dtype) for name, dtype, ndim in kinds})
+    plan = Plan((ConvertRGB(),), "pillow13", postprocess=post)
+    assert Plan.from_json(plan.to_json()) == plan
+    attach(model, plan)
+    onnx.checker.check_model(model, full_check=True)
+    return session(model)
 
 
 def run_numpy(post, outputs, size):
     """What the reference gives for a model's ``outputs``, by name."""
     names = {field: getattr(post, field) for field in post.reads}
-    read = {field: outputs[name].astype(np.float32) for field, name in names.items() if name}
+    given = {name: x.astype(np.float32) if x.dtype.kind == "f" else x for name, x in outputs.items()}
+    read = {field: given[name] for field, name in names.items() if name}
     return post.run(Tensors(), read, size)
 
 
@@ -64,3 +91,10 @@ def one(results, i=0):
 def logits(*shape, seed=0, scale=3.0):
     """float32 scores of a model."""
     return (np.random.default_rng((*shape, seed)).standard_normal(shape) * scale).astype(np.float32)
+
+
+def families_with(method):
+    """Those of the registry whose class in transformers has ``post_process_`` and ``method``."""
+    return {
+        name for name in FAMILIES if hasattr(getattr(transformers, f"{name}ImageProcessor"), f"post_process_{method}")
+    }

@@ -86,7 +86,32 @@ def test_maps_go_from_black_to_white(photo):
     assert drawn(photo, {"predicted_depth": np.full((2, 3), np.inf, np.float32)}).tolist() == [[0] * 3] * 2
 
 
-@pytest.mark.parametrize("result", [[{"label": "cat", "score": 0.9}], {"text": "hello"}, {"scores": np.zeros(3)}], ids=str)
+def test_maps_of_three_numbers_are_colours(photo):
+    normals = np.array([[-1, 0.6, 0.2], [1, 0, -0.2]], np.float32).reshape(2, 1, 3).transpose(2, 0, 1)
+    assert drawn(photo, {"normals": normals}).tolist() == [[[0, 204, 153]], [[255, 128, 102]]]
+    matte = {"alpha": np.ones((1, 2, 1), np.float32), "foreground": np.abs(normals)}
+    assert drawn(photo, matte).tolist() == [[[255, 153, 51]], [[255, 0, 51]]]
+
+
+def test_the_best_mask_of_each_prompt_tints(photo):
+    masks = np.zeros((2, 3, 40, 60), bool)
+    masks[0, 2, :, :30] = masks[1, 1, :, 20:50] = masks[:, 0, :10] = True
+    scores = np.array([[0.1, 0.2, 0.9], [0.1, 0.9, 0.2]], np.float32)
+    pixels = drawn(photo, {"masks": masks, "iou_scores": scores})
+    first = noise(40, 60) * 0.5 + np.array(draw.colour(0)) * 0.5
+    second = noise(40, 60) * 0.5 + np.array(draw.colour(1)) * 0.5
+    both = first * 0.5 + np.array(draw.colour(1)) * 0.5
+    for want, columns in ((first, slice(20)), (both, slice(20, 30)), (second, slice(30, 50))):
+        assert_equal(pixels[:, columns], np.rint(want[:, columns]).astype(np.uint8), f"{columns}")
+    assert_equal(pixels[:, 50:], noise(40, 60)[:, 50:], "what lies outside")
+    without = drawn(photo, {"masks": masks[:1]})
+    assert_equal(without[:10], np.rint(first[:10]).astype(np.uint8), "the first mask")
+    assert_equal(without[10:], noise(40, 60)[10:], "what lies below it")
+
+
+@pytest.mark.parametrize(
+    "result", [[{"label": "cat", "score": 0.9}], {"text": "hello"}, {"scores": np.zeros(3)}], ids=str
+)
 def test_what_cannot_be_drawn(photo, result):
     with pytest.raises(InputError, match="neither boxes nor a mask"):
         drawn(photo, result)
@@ -96,5 +121,5 @@ def test_files_that_cannot_be_read_or_written(photo, tmp_path):
     with pytest.raises(UnsupportedConfig, match=r"out.jpg: expected a name that ends in .png"):
         draw.check("out.jpg")
     (tmp_path / "text.png").write_text("text")
-    with pytest.raises(InputError, match="text.png: cannot be read"):
+    with pytest.raises(InputError, match=r"text.png: cannot be read"):
         draw.draw(tmp_path / "text.png", [], tmp_path / "out.png")

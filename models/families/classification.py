@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from runtime.ops import CropShare, FlipChannels, Normalize, Quantize, Rescale, Step
 from runtime.ops.size import LONGEST_SIDE, Size
+from runtime.plan import Plan
+from runtime.postprocess import DepthEstimation, NormalEstimation, SemanticSegmentation
 
 from .. import pipeline
 from ..family import BILINEAR, CLIP, HALF, IMAGENET, LANCZOS, Config, Family, defaults, square
@@ -146,6 +148,12 @@ def _imagegpt_output(config: Config) -> str:
     return "input_ids" if config.get("do_color_quantize") else "pixel_values"
 
 
+def _tips_segmentation(plan: Plan) -> SemanticSegmentation:
+    """The model for all tasks calls its logits otherwise (image_processing_tipsv2_dpt.py:141)."""
+    dense = plan.architecture == "Tipsv2DptForDensePrediction"
+    return SemanticSegmentation("segmentation_logits" if dense else "logits")
+
+
 _TIPS = defaults(square(448), resample=BILINEAR, do_normalize=False, do_convert_rgb=True)
 
 FAMILIES = (
@@ -155,6 +163,7 @@ FAMILIES = (
         defaults(square(224), **HALF, crop_size=square(224)),
         own_keys=("do_reduce_labels",),
         steps=pipeline.without_pad,
+        postprocess=(SemanticSegmentation(),),
     ),
     Family(
         "Bit",
@@ -243,6 +252,7 @@ FAMILIES = (
         defaults({"shortest_edge": 256}, 224, **HALF, resample=BILINEAR, default_to_square=False),
         own_keys=("do_reduce_labels",),
         steps=pipeline.without_pad,
+        postprocess=(SemanticSegmentation(),),
     ),
     Family(
         "MobileViT",
@@ -253,6 +263,7 @@ FAMILIES = (
         },
         own_keys=("do_flip_channel_order", "do_reduce_labels"),
         steps=_mobilevit_steps,
+        postprocess=(SemanticSegmentation(),),
     ),
     Family(
         "PI0",
@@ -279,7 +290,13 @@ FAMILIES = (
         defaults(square(224), **HALF, default_to_square=False, do_convert_rgb=True),
     ),
     Family("Tipsv2", ("tipsv2",), _TIPS, has_pil=False),
-    Family("Tipsv2Dpt", ("tipsv2_dpt",), _TIPS, has_pil=False),
+    Family(
+        "Tipsv2Dpt",
+        ("tipsv2_dpt",),
+        _TIPS,
+        has_pil=False,
+        postprocess=(_tips_segmentation, DepthEstimation(filter="bilinear"), NormalEstimation()),
+    ),
     Family(
         "ViT",
         (

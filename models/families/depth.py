@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from runtime.errors import UnsupportedConfig
 from runtime.ops import Interpolate, Pad, Step
 from runtime.ops.size import LONGEST_SIDE, Size
+from runtime.plan import Plan
+from runtime.postprocess import DepthEstimation, InverseDepthEstimation, SemanticSegmentation
 
 from .. import pipeline
-from ..family import BILINEAR, HALF, Config, Family, defaults, square
+from ..family import BICUBIC, BILINEAR, HALF, Config, Family, defaults, square
 from ..reader import Reader
 
 
@@ -106,6 +109,21 @@ def _depth_pro_steps(reader: Reader, reference: str) -> list[Step]:
     return [*pipeline.convert_rgb(reader), *steps, *resizing]
 
 
+def _zoedepth_depth(plan: Plan) -> DepthEstimation:
+    """What was padded is cropped (image_processing_zoedepth.py:268)."""
+    return DepthEstimation(padded=bool(plan.config.get("do_pad")))
+
+
+def _depth_pro_depth(plan: Plan) -> InverseDepthEstimation:
+    """Depths are resized by the filter of the images (image_processing_depth_pro.py:111)."""
+    filter = {BILINEAR: "bilinear", BICUBIC: "bicubic"}.get(plan.config.get("resample", BILINEAR))
+    if filter is None:
+        raise UnsupportedConfig(
+            f"resample: depths are resized by 2 (bilinear) or 3 (bicubic), not by {plan.config['resample']!r}"
+        )
+    return InverseDepthEstimation(filter=filter)
+
+
 _DPT_KEYS = ("ensure_multiple_of", "size_divisor", "keep_aspect_ratio")
 _DPT = defaults(square(384), **HALF, do_pad=False, ensure_multiple_of=1, keep_aspect_ratio=False)
 _CHMV2: Config = {
@@ -125,6 +143,7 @@ FAMILIES = (
         own_keys=(*_DPT_KEYS, "do_reduce_labels"),
         steps=_dpt_steps,
         has_pil=False,
+        postprocess=(SemanticSegmentation(), DepthEstimation(filter="bilinear", align_corners=True)),
     ),
     Family(
         "DepthPro",
@@ -132,6 +151,7 @@ FAMILIES = (
         defaults(square(1536), **HALF, resample=BILINEAR),
         steps=_depth_pro_steps,
         has_pil=False,
+        postprocess=(_depth_pro_depth,),
     ),
     Family(
         "DPT",
@@ -139,14 +159,23 @@ FAMILIES = (
         _DPT,
         own_keys=(*_DPT_KEYS, "do_reduce_labels"),
         steps=_dpt_steps,
+        postprocess=(SemanticSegmentation(), DepthEstimation()),
     ),
-    Family("GLPN", ("glpn",), _GLPN, own_keys=("size_divisor",), steps=_glpn_steps),
+    Family(
+        "GLPN",
+        ("glpn",),
+        _GLPN,
+        own_keys=("size_divisor",),
+        steps=_glpn_steps,
+        postprocess=(DepthEstimation(),),
+    ),
     Family(
         "PromptDepthAnything",
         ("prompt_depth_anything",),
         {**_DPT, "prompt_scale_to_meter": 0.001},
         own_keys=(*_DPT_KEYS, "prompt_scale_to_meter"),
         steps=_prompt_depth_steps,
+        postprocess=(DepthEstimation(),),
     ),
     Family(
         "ZoeDepth",
@@ -157,5 +186,6 @@ FAMILIES = (
         ),
         own_keys=("keep_aspect_ratio", "ensure_multiple_of"),
         steps=_zoedepth_steps,
+        postprocess=(_zoedepth_depth,),
     ),
 )  # fmt: skip

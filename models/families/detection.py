@@ -7,6 +7,7 @@ from functools import partial
 
 from runtime.ops import Interpolate, Normalize, Pad, Rescale, Resize, ResizeSmoothed, Step
 from runtime.ops.size import Size
+from runtime.postprocess import ObjectDetection, Postprocess, QuerySegmentation
 
 from .. import pipeline
 from ..family import BILINEAR, CLIP, IMAGENET, Config, Family, defaults, square
@@ -114,16 +115,41 @@ _KEYS = ("format", "do_convert_annotations")
 _LEGACY_KEYS = (*_KEYS, "max_size", "pad_and_return_pixel_mask")
 
 
-def _detr_family(name: str, *model_types: str) -> Family:
+def _detr_family(name: str, *model_types: str, postprocess: tuple[Postprocess, ...]) -> Family:
     """DETR's row under another name."""
-    return Family(name, model_types, _DETR, own_keys=_LEGACY_KEYS, legacy=_detr_legacy, steps=_detr_steps)
+    return Family(
+        name,
+        model_types,
+        _DETR,
+        own_keys=_LEGACY_KEYS,
+        legacy=_detr_legacy,
+        steps=_detr_steps,
+        postprocess=postprocess,
+    )
+
+
+def _masks(null_class: bool) -> QuerySegmentation:
+    """Of models ``ForSegmentation`` (image_processing_detr.py:876, image_processing_conditional_detr.py:883)."""
+    return QuerySegmentation("logits", "pred_masks", null_class)
+
+
+_HUNDRED = ObjectDetection(form="top_k", top_k=100)
+# No config says use_focal_loss=False, with which transformers' RTDetr class takes the softmax over the batch.
+_QUERIES = ObjectDetection(form="top_k")
 
 
 FAMILIES = (
-    _detr_family("ConditionalDetr", "conditional_detr"),
-    _detr_family("DeformableDetr", "deformable_detr", "lw_detr"),
-    _detr_family("Detr", "detr", "omdet-turbo", "table-transformer"),
-    _detr_family("GroundingDino", "grounding-dino", "mm-grounding-dino"),
+    _detr_family("ConditionalDetr", "conditional_detr", postprocess=(_HUNDRED, _masks(null_class=False))),
+    _detr_family("DeformableDetr", "deformable_detr", "lw_detr", postprocess=(_HUNDRED,)),
+    _detr_family(
+        "Detr", "detr", "omdet-turbo", "table-transformer", postprocess=(ObjectDetection(), _masks(null_class=True))
+    ),
+    _detr_family(
+        "GroundingDino",
+        "grounding-dino",
+        "mm-grounding-dino",
+        postprocess=(ObjectDetection(form="sigmoid", threshold=0.1),),
+    ),
     Family(
         "Owlv2",
         ("owlv2",),
@@ -131,6 +157,7 @@ FAMILIES = (
         own_keys=("rescale",),
         legacy=_owl_legacy,
         steps=_owlv2_steps,
+        postprocess=(ObjectDetection(form="sigmoid", square=True, threshold=0.1),),
     ),
     Family(
         "OwlViT",
@@ -138,6 +165,7 @@ FAMILIES = (
         defaults(square(768), **CLIP, do_center_crop=False, crop_size=square(768), do_convert_rgb=True),
         own_keys=("rescale",),
         legacy=_owl_legacy,
+        postprocess=(ObjectDetection(form="sigmoid", threshold=0.1),),
     ),
     Family(
         "RfDetr",
@@ -147,6 +175,7 @@ FAMILIES = (
         legacy=_detr_legacy,
         steps=_rf_detr_steps,
         has_pil=False,
+        postprocess=(_QUERIES,),
     ),
     Family(
         "RTDetr",
@@ -156,6 +185,7 @@ FAMILIES = (
         ),
         own_keys=_KEYS,
         steps=_detr_steps,
+        postprocess=(_QUERIES,),
     ),
     Family(
         "Yolos",
@@ -164,5 +194,6 @@ FAMILIES = (
         own_keys=_LEGACY_KEYS,
         legacy=_detr_legacy,
         steps=partial(_detr_steps, to_size=_yolos_size),
+        postprocess=(ObjectDetection(),),
     ),
 )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from runtime.ops import Grayscale, Step
+from runtime.postprocess import KeypointDetection, KeypointMatching, Postprocess
 
 from .. import pipeline
 from ..family import BILINEAR, Config, Family, defaults
@@ -33,7 +34,7 @@ def _grayscale(reader: Reader, reference: str) -> list[Step]:
     return [Grayscale(fused=reference == "torchvision")] if reader.flag("do_grayscale") else []
 
 
-def _family(name: str, model_type: str, group: str, do_grayscale: bool) -> Family:
+def _family(name: str, model_type: str, group: str, do_grayscale: bool, postprocess: Postprocess) -> Family:
     return Family(
         name,
         (model_type,),
@@ -41,6 +42,7 @@ def _family(name: str, model_type: str, group: str, do_grayscale: bool) -> Famil
         own_keys=("do_grayscale",),
         steps=_matching_steps if group else _superpoint_steps,
         group=group,
+        postprocess=(postprocess,),
     )
 
 
@@ -53,8 +55,8 @@ def _defaults(do_grayscale: bool) -> Config:
 
 
 FAMILIES = (
-    _family("EfficientLoFTR", "efficientloftr", "pair", do_grayscale=True),
-    _family("LightGlue", "lightglue", "pair", do_grayscale=True),
-    _family("SuperGlue", "superglue", "pair", do_grayscale=True),
-    _family("SuperPoint", "superpoint", "", do_grayscale=False),
+    _family("EfficientLoFTR", "efficientloftr", "pair", True, KeypointMatching(mask="")),
+    _family("LightGlue", "lightglue", "pair", True, KeypointMatching()),
+    _family("SuperGlue", "superglue", "pair", True, KeypointMatching()),
+    _family("SuperPoint", "superpoint", "", False, KeypointDetection()),
 )

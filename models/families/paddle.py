@@ -16,6 +16,7 @@ from runtime.ops import (
     Step,
 )
 from runtime.ops.size import Size
+from runtime.postprocess import LayoutDetection, TableRecognition, TextRecognition
 
 from .. import pipeline
 from ..family import BILINEAR, HALF, IMAGENET, Family, defaults, square
@@ -139,9 +140,14 @@ _RECOGNITION = defaults(
     character_list=[],
 )  # fmt: skip
 
+
+def _layout_family(name: str, model_type: str) -> Family:
+    return Family(name, (model_type,), _LAYOUT, steps=_layout_steps, has_pil=False, postprocess=(LayoutDetection(),))
+
+
 FAMILIES = (
-    Family("PPDocLayoutV2", ("pp_doclayout_v2",), _LAYOUT, steps=_layout_steps, has_pil=False),
-    Family("PPDocLayoutV3", ("pp_doclayout_v3",), _LAYOUT, steps=_layout_steps, has_pil=False),
+    _layout_family("PPDocLayoutV2", "pp_doclayout_v2"),
+    _layout_family("PPDocLayoutV3", "pp_doclayout_v3"),
     Family("PPDocLayoutV4", ("pp_doclayout_v4",), _LAYOUT, steps=_layout_v4_steps, has_pil=False),
     Family(
         "PPLCNet",
@@ -168,6 +174,8 @@ FAMILIES = (
         own_keys=("max_image_width", "character_list"),
         steps=partial(_recognition_steps, floats=True),
         has_pil=False,
+        postprocess=(TextRecognition(),),
+        labels="character_list",
     ),
     Family(
         "PPOCRV6SmallRec",
@@ -176,6 +184,8 @@ FAMILIES = (
         own_keys=("max_image_width", "character_list"),
         steps=partial(_recognition_steps, floats=False),
         has_pil=False,
+        postprocess=(TextRecognition(),),
+        labels="character_list",
     ),
     Family(
         "SLANeXt",
@@ -186,5 +196,6 @@ FAMILIES = (
         own_keys=("bos_id", "character", "dict", "eos_id", "td_token"),
         steps=_table_steps,
         has_pil=False,
+        postprocess=(TableRecognition(),),
     ),
 )  # fmt: skip

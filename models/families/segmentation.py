@@ -4,8 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from runtime.errors import UnsupportedConfig
 from runtime.ops import ImageSize, PadToLargest, Step
 from runtime.ops.size import Size
+from runtime.plan import Plan
+from runtime.postprocess import (
+    ImageMatting,
+    Masks,
+    NormalEstimation,
+    PaintedSegmentation,
+    PointmapEstimation,
+    PromptDetection,
+    PromptSegmentation,
+    QuerySegmentation,
+    SemanticSegmentation,
+)
 
 from .. import pipeline
 from ..family import BILINEAR, CLIP, HALF, IMAGENET, Config, Family, defaults, square
@@ -112,6 +125,49 @@ def _sapiens2_steps(reader: Reader, reference: str) -> list[Step]:
     return [*steps, *pipeline.rescale_normalize(reader, reference)]
 
 
+def _oneformer_segmentation(plan: Plan) -> QuerySegmentation:
+    """The torchvision class resizes with antialiasing (image_processing_oneformer.py:739)."""
+    return QuerySegmentation(antialias=plan.reference == "torchvision")
+
+
+def _seggpt_segmentation(plan: Plan) -> PaintedSegmentation:
+    """Colours go with the numbers of the preprocessing (image_processing_seggpt.py:303)."""
+    reader = Reader(plan.config, default_to_square=True)
+    mean, std = (reader.per_channel(key) for key in ("image_mean", "image_std"))
+    labels = 0 if plan.config.get("num_labels") is None else reader.integer("num_labels", least=1)
+    if reader.problems:
+        raise UnsupportedConfig(reader.problems)
+    return PaintedSegmentation(image_mean=mean, image_std=std, num_labels=labels)
+
+
+def _sam_masks(plan: Plan) -> Masks:
+    """The padding to ``pad_size`` is cropped away (image_processing_sam.py:383)."""
+    padded = plan.config.get("pad_size") or {}
+    if not {"height", "width"} <= padded.keys():
+        raise UnsupportedConfig("pad_size: masks are resized to it, so it has to be a height and a width")
+    edge = plan.config["size"]["longest_edge"] if plan.config.get("do_resize") else 0
+    return Masks(longest_edge=edge, pad_height=padded["height"], pad_width=padded["width"])
+
+
+def _sapiens2_fit(plan: Plan) -> tuple[int, int]:
+    """The size that an image is fitted into and padded to; 0 and 0 where it is not."""
+    if not (plan.config.get("do_resize") and plan.config.get("do_pad")):
+        return 0, 0
+    return plan.config["size"]["height"], plan.config["size"]["width"]
+
+
+def _sapiens2_normals(plan: Plan) -> NormalEstimation:
+    """image_processing_sapiens2.py:818."""
+    height, width = _sapiens2_fit(plan)
+    return NormalEstimation(least=1e-8, fit_height=height, fit_width=width)
+
+
+def _sapiens2_points(plan: Plan) -> PointmapEstimation:
+    """image_processing_sapiens2.py:854."""
+    height, width = _sapiens2_fit(plan)
+    return PointmapEstimation(fit_height=height, fit_width=width)
+
+
 _MASK2FORMER = defaults(
     _EDGES, **IMAGENET, resample=BILINEAR, default_to_square=False, size_divisor=32, do_reduce_labels=False
 )
@@ -136,6 +192,7 @@ FAMILIES = (
         own_keys=_MASK2FORMER_KEYS,
         legacy=_mask2former_legacy,
         steps=_mask2former_steps,
+        postprocess=(QuerySegmentation(mask_size=384),),
     ),
     Family(
         "MaskFormer",
@@ -144,6 +201,7 @@ FAMILIES = (
         own_keys=_MASK2FORMER_KEYS,
         legacy=_mask2former_legacy,
         steps=_mask2former_steps,
+        postprocess=(QuerySegmentation(),),
     ),
     Family(
         "OneFormer",
@@ -153,6 +211,7 @@ FAMILIES = (
             "repo_path", "class_info_file", "num_text", "num_labels", "ignore_index", "do_reduce_labels", "metadata",
         ),
         steps=_oneformer_steps,
+        postprocess=(_oneformer_segmentation,),
     ),
     Family(
         "Sam",
@@ -160,6 +219,7 @@ FAMILIES = (
         defaults({"longest_edge": 1024}, **IMAGENET, **_SAM, do_pad=True, pad_size=square(1024)),
         own_keys=("mask_size", "mask_pad_size"),
         steps=_sam_steps,
+        postprocess=(_sam_masks,),
     ),
     Family(
         "Sam2",
@@ -168,6 +228,7 @@ FAMILIES = (
         own_keys=("mask_size",),
         steps=_sam2_steps,
         has_pil=False,
+        postprocess=(Masks(),),
     ),
     Family(
         "Sam3",
@@ -176,6 +237,7 @@ FAMILIES = (
         own_keys=("mask_size",),
         steps=_sam2_steps,
         has_pil=False,
+        postprocess=(PromptDetection(), PromptSegmentation(), Masks()),
     ),
     Family(
         "Sapiens2",
@@ -187,6 +249,7 @@ FAMILIES = (
         own_keys=("do_reduce_labels", "keypoint_heatmap_downscale_factor", "keypoint_heatmap_sigma"),
         steps=_sapiens2_steps,
         has_pil=False,
+        postprocess=(SemanticSegmentation(), _sapiens2_normals, _sapiens2_points, ImageMatting()),
     ),
     Family(
         "Segformer",
@@ -194,6 +257,7 @@ FAMILIES = (
         defaults(square(512), **IMAGENET, resample=BILINEAR),
         own_keys=("do_reduce_labels",),
         steps=pipeline.without_crop,
+        postprocess=(SemanticSegmentation(),),
     ),
     Family(
         "SegGpt",
@@ -201,6 +265,7 @@ FAMILIES = (
         defaults(square(448), **IMAGENET, do_convert_rgb=True),
         own_keys=("num_labels",),
         steps=_seggpt_steps,
+        postprocess=(_seggpt_segmentation,),
     ),
     Family(
         "Vilt",

@@ -47,7 +47,7 @@ class KeypointDetection:
         }
 
     def result(self, outputs: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
-        """Of one image's keypoints: ``keypoints`` int32 ``[n, 2]``, ``scores`` ``[n]``, ``descriptors`` ``[n, length]``.
+        """Of one image: ``keypoints`` int32 ``[n, 2]``, ``scores`` ``[n]`` and ``descriptors`` ``[n, length]`` float32.
 
         Args:
             outputs: of :meth:`run`, without their first axis.

@@ -20,10 +20,9 @@ class KeypointMatching:
         matches: of its output ``[pairs, 2, keypoints]``: of a keypoint, the number of its match among those of the
             other image, or -1.
         matching_scores: of its output ``[pairs, 2, keypoints]``.
-        mask: of its output ``[pairs, 2, keypoints]``, which is 0 where an image has fewer keypoints than others, and
-            without which the keypoints of the second image are in the order of those of the first
-            (image_processing_superglue.py:194); empty where both sides are in one order and matched by themselves
-            (image_processing_efficientloftr.py:180).
+        mask: of its output ``[pairs, 2, keypoints]``, which is 0 where an image has fewer keypoints than others; the
+            matches count those where it is 1 (image_processing_superglue.py:194). Empty of a model without it, whose
+            two sides are matched in their order, each where it says so (image_processing_efficientloftr.py:180).
         threshold: :meth:`result` gives the matches whose scores are above it, unless told otherwise.
     """
 
@@ -82,4 +81,8 @@ class KeypointMatching:
         scores = outputs["matching_scores"]
         first, second = outputs["matched"] & (scores > least(self.threshold, threshold))
         keypoints = outputs["keypoints"]
-        return {"keypoints0": keypoints[0][first], "keypoints1": keypoints[1][second], "matching_scores": scores[0][first]}
+        return {
+            "keypoints0": keypoints[0][first],
+            "keypoints1": keypoints[1][second],
+            "matching_scores": scores[0][first],
+        }

@@ -17,8 +17,9 @@ FORMS = ("softmax", "sigmoid", "top_k")
 class ObjectDetection:
     """The classes of a detector's queries, and their boxes in the image's pixels.
 
-    The boxes are transformers' to the bit. Its scores are sums and exponentials in float32, a few units in the last
-    place away; where two of them come out equal, its order and its class are those of the larger logit here.
+    The boxes are transformers' to the bit. Its scores are sums and exponentials in float32: those above 0.1 are up to
+    6 units in the last place away, smaller ones of a softmax up to 60. Where two of its scores come out equal, their
+    order and the class are those of the larger logit here.
 
     Attributes:
         logits: the name of the model's output ``[batch, queries, classes]``.
@@ -54,6 +55,8 @@ class ObjectDetection:
             raise ValueError(f"form: expected one of {', '.join(FORMS)}, got {self.form!r}")
         if type(self.top_k) is not int or self.top_k < 0:
             raise ValueError(f"top_k: expected 0 or more, got {self.top_k!r}")
+        if self.top_k and self.form != "top_k":
+            raise ValueError(f"top_k: expected 0 in the form {self.form}, got {self.top_k}")
         check_threshold(self.threshold)
 
     def __str__(self) -> str:
@@ -70,8 +73,7 @@ class ObjectDetection:
 
         A box is xmin, ymin, xmax, ymax.
         """
-        side = xp.larger(*size)
-        boxes = in_pixels(xp, corners(xp, read["boxes"]), (side, side) if self.square else size)
+        boxes = in_pixels(xp, corners(xp, read["boxes"]), (xp.larger(*size),) * 2 if self.square else size)
         if self.form == "top_k":
             scores, queries, labels = best_pairs(xp, read["logits"], self.top_k)
             return {"scores": scores, "labels": labels, "boxes": xp.take_rows(boxes, queries)}
@@ -85,7 +87,7 @@ class ObjectDetection:
     def result(
         self, outputs: Mapping[str, Any], labels: Sequence[str], threshold: float | None = None
     ) -> list[dict[str, Any]]:
-        """Of one image: ``[{"label": "cat", "score": 0.9, "box": [xmin, ymin, xmax, ymax]}, …]``, in the outputs' order.
+        """Of one image: ``[{"label": "cat", "score": 0.9, "box": [xmin, ymin, xmax, ymax]}, …]``, as they come.
 
         Args:
             outputs: of :meth:`run`, without their first axis.

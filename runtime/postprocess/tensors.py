@@ -7,11 +7,12 @@ that rounding. torch computes it in float32: its values are up to a few units in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from .. import geometry
 from ..ops.torch_sums import interpolated, largest_channel
 
 Array = np.ndarray[Any, Any]
@@ -19,6 +20,8 @@ Array = np.ndarray[Any, Any]
 
 class Tensors:
     """NumPy's. Sizes are integers; every function returns a new array."""
+
+    geometry = geometry
 
     def size(self, x: Array, axis: int) -> int:
         return int(x.shape[axis])
@@ -51,7 +54,7 @@ class Tensors:
         return x.astype(np.int32)
 
     def int64(self, x: Array) -> Array:
-        """Of integers and truth values."""
+        """Rounded towards zero; of truth values, 0 and 1."""
         return x.astype(np.int64)
 
     def softmax(self, x: Array, axis: int) -> Array:
@@ -64,15 +67,38 @@ class Tensors:
             share: Array = (1.0 / (1.0 + np.exp(-x.astype(np.float64)))).astype(np.float32)
         return share
 
+    def sqrt(self, x: Array) -> Array:
+        return np.sqrt(x)
+
+    def tan(self, x: Array) -> Array:
+        angles = x.astype(np.float64)
+        ratio: Array = (np.sin(angles) / np.cos(angles)).astype(np.float32)
+        return ratio
+
+    def reciprocal(self, x: Array) -> Array:
+        inverse: Array = np.float32(1) / x
+        return inverse
+
     def matmul(self, a: Array, b: Array) -> Array:
         product: Array = (a.astype(np.float64) @ b.astype(np.float64)).astype(np.float32)
         return product
 
-    def interpolate(self, x: Array, size: tuple[int, int], filter: str, align_corners: bool = False) -> Array:
-        """``torch.nn.functional.interpolate`` of float32 ``[N, C, H, W]``, not antialiased, to its last bit."""
+    def interpolate(
+        self, x: Array, size: tuple[int, int], filter: str, align_corners: bool = False, antialias: bool = False
+    ) -> Array:
+        """``torch.nn.functional.interpolate`` of float32 ``[N, C, H, W]``, to its last bit."""
         images = x.transpose(0, 2, 3, 1)
-        results = [interpolated(image, *size, filter, False, align_corners) for image in images]
+        results = [interpolated(image, *size, filter, antialias, align_corners) for image in images]
         return np.stack(results).transpose(0, 3, 1, 2)
+
+    def nearest(self, x: Array, size: tuple[int, int]) -> Array:
+        """``torch.nn.functional.interpolate`` of ``[N, H, W]`` by the mode ``nearest``."""
+        indices = [
+            np.floor(np.arange(new, dtype=np.float32) * (np.float32(old) / np.float32(new)))  # below old up to 2**22
+            for old, new in zip(x.shape[1:], size, strict=True)
+        ]
+        rows, columns = (index.astype(np.int64) for index in indices)
+        return x[:, rows[:, None], columns]
 
     def largest_channel(self, x: Array, size: tuple[int, int]) -> Array:
         """:meth:`argmax` of the channels of :meth:`interpolate`, bilinear, which are never all in memory."""
@@ -111,7 +137,7 @@ class Tensors:
 
     def at(self, x: Array, i: int, axis: int) -> Array:
         """``x`` at ``i``, without that axis."""
-        return x.take(i, axis)
+        return np.asarray(x.take(i, axis))
 
     def slice(self, x: Array, start: int, stop: int, axis: int) -> Array:
         """As in Python: a negative ``stop`` counts from the end."""
@@ -135,4 +161,8 @@ class Tensors:
         return x.clip(np.float32(low), np.float32(high))
 
     def where(self, condition: Array, x: Any, y: Any) -> Array:
-        return np.where(condition, x, y)
+        return np.asarray(np.where(condition, x, y))
+
+    def each(self, x: Array, function: Callable[[Array], Array]) -> Array:
+        """``function`` of each row of ``x``, which keeps that axis; the rows of the result."""
+        return np.concatenate([function(x[i : i + 1]) for i in range(len(x))])

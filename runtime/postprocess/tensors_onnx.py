@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..arrays.onnx import Formulas
@@ -15,6 +15,10 @@ class Tensors:
     def __init__(self, g: Any) -> None:
         self.g = g
         self.formulas = Formulas(g)
+
+    @property
+    def geometry(self) -> Any:
+        return self.formulas.geometry
 
     def size(self, x: Any, axis: int) -> Any:
         shape = self.g.node("Shape", x, dtype="int64")
@@ -50,12 +54,34 @@ class Tensors:
     def sigmoid(self, x: Any) -> Any:
         return self.float32(self.g.node("Sigmoid", self.g.cast(x, "float64")))
 
+    def sqrt(self, x: Any) -> Any:
+        # In float64, whose root no approximation stands for; rounded once more it is the nearest float32.
+        return self.float32(self.g.node("Sqrt", self.g.cast(x, "float64")))
+
+    def tan(self, x: Any) -> Any:
+        angles = self.g.cast(x, "float64")
+        return self.float32(self.g.node("Sin", angles) / self.g.node("Cos", angles))
+
+    def reciprocal(self, x: Any) -> Any:
+        return self.g.node("Neg", self.g.value(-1.0, "float32") / x)  # see arrays.onnx
+
     def matmul(self, a: Any, b: Any) -> Any:
         return self.float32(self.g.node("MatMul", self.g.cast(a, "float64"), self.g.cast(b, "float64")))
 
-    def interpolate(self, x: Any, size: tuple[Any, Any], filter: str, align_corners: bool = False) -> Any:
+    def interpolate(
+        self, x: Any, size: tuple[Any, Any], filter: str, align_corners: bool = False, antialias: bool = False
+    ) -> Any:
         own, channels = (self.size(x, 2), self.size(x, 3)), self.size(x, 1)
-        return interpolated(self.g, self.formulas, x, own, size, filter, False, align_corners, channels)
+        return interpolated(self.g, self.formulas, x, own, size, filter, antialias, align_corners, channels)
+
+    def nearest(self, x: Any, size: tuple[Any, Any]) -> Any:
+        for axis, new in enumerate(size, 1):
+            old = self.size(x, axis)
+            own = self.float32(self.g.node("Range", *self.g.common(0, self.g.value(new), 1)))
+            share = self.float32(old) / self.float32(self.g.value(new))
+            index = self.int64(self.g.node("Floor", own * share))
+            x = self.g.node("Gather", x, index, axis=axis)
+        return x
 
     def largest_channel(self, x: Any, size: tuple[Any, Any]) -> Any:
         own = self.size(x, 2), self.size(x, 3)
@@ -114,3 +140,7 @@ class Tensors:
 
     def where(self, condition: Any, x: Any, y: Any) -> Any:
         return self.g.node("Where", condition, *self.g.common(x, y))
+
+    def each(self, x: Any, function: Callable[[Any], Any]) -> Any:
+        rows = self.g.stack(self.size(x, 0), lambda i: function(self.g.node("Gather", x, self.g.shape(i))), "each")
+        return self.g.node("Squeeze", rows, self.g.constant([1], "int64"))

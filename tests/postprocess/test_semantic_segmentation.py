@@ -8,20 +8,17 @@ import torch
 import transformers
 
 from models.families import FAMILIES
-from models.postprocess import methods
-from runtime import Plan
-from runtime.ops import ConvertRGB
 from runtime.postprocess import SemanticSegmentation
 
 from ..families import threads
 from ..helpers import assert_equal
-from ..postprocessing import logits, one, run_both, run_numpy
+from ..postprocessing import logits, of_family, one, run_both, run_numpy
 
-FAMILIES_OF_LOGITS = [
-    name
-    for name, family in FAMILIES.items()
-    if any(isinstance(row, SemanticSegmentation) for row in family.postprocess)
-]
+FAMILIES_OF_LOGITS = {
+    name: post
+    for name in FAMILIES
+    if isinstance(post := of_family(name).get("semantic_segmentation"), SemanticSegmentation)
+}
 SIZES = [(30, 40), (97, 31), (64, 64), (65, 64), (1, 1), (1, 200), (333, 1), (480, 640)]
 
 
@@ -44,12 +41,22 @@ def test_equal_to_transformers(shape, size):
 
 @pytest.mark.parametrize("family", FAMILIES_OF_LOGITS)
 def test_every_family(family):
-    plan = Plan((ConvertRGB(),), "pillow13", family, config=dict(FAMILIES[family].defaults))
-    post = methods(plan)["semantic_segmentation"]
+    post = FAMILIES_OF_LOGITS[family]
     for size in ((50, 41), (90, 120)):
         values = logits(2, 7, 12, 15)
         got = run_numpy(post, {post.logits: values}, size)["segmentation"]
         assert_equal(got, theirs(family, values, size), f"{family} to {size}")
+
+
+def test_a_model_for_several_tasks_calls_its_logits_otherwise():
+    post = of_family("Tipsv2Dpt", architecture="Tipsv2DptForDensePrediction")["semantic_segmentation"]
+    assert (post.logits, FAMILIES_OF_LOGITS["Tipsv2Dpt"].logits) == ("segmentation_logits", "logits")
+    values, processor = logits(1, 7, 12, 15), transformers.Tipsv2DptImageProcessor()
+    with threads(2):
+        outputs = SimpleNamespace(segmentation_logits=torch.from_numpy(values))
+        (want,) = processor.post_process_semantic_segmentation(outputs, target_sizes=[(50, 41)])
+    got = run_numpy(post, {"segmentation_logits": values}, (50, 41))["segmentation"]
+    assert_equal(got[0], want.numpy(), "mask")
 
 
 def test_of_equal_classes_the_first():
