@@ -90,7 +90,6 @@ def fixed_point(
 ) -> Tuple[xp.Array, xp.Array, xp.Number]:
     """:func:`block_weights` with as many fractional bits as the reference has, and the number that stands for 1."""
     start, values = block_values(n_in, n_out, offset, count, filter, support, block, factor)
-    one = xp.scalar(4194304)
     if weights == "torchvision":
         # The largest weight of *all* outputs, those that a crop leaves out too.
         _, every = block_values(n_in, n_out, 0, n_out, filter, support, block, factor)
@@ -103,6 +102,8 @@ def fixed_point(
         ones = xp.exp2(xp.arange(22) + 1.0)
         fits = xp.trunc(largest * ones + 0.5) < 32768.0
         one = xp.largest(xp.where(fits, ones, 1.0))
+    else:
+        one = xp.scalar(4194304)
     return start, round_half_away(values * one), one
 
 

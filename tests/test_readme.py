@@ -12,8 +12,10 @@ import pytest
 import skimage
 from onnx import TensorProto, helper
 
+from . import javascript
+
 ROOT = Path(__file__).parent.parent
-BLOCKS = re.findall(r"```(bash|python)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+BLOCKS = re.findall(r"```(bash|python|js)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
 INSTALLS = [line for kind, text in BLOCKS if kind == "bash" for line in text.splitlines() if "pip install" in line]
 
 
@@ -35,6 +37,7 @@ def folder(tmp_path_factory):
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), folder / "model.onnx"
     )
     (folder / "labels.txt").write_text("red\ngreen\nblue\n")
+    (folder / "node_modules").symlink_to(javascript.MODULES)  # where Node looks for what is imported
     return folder
 
 
@@ -47,6 +50,11 @@ def test_commands_then_code(folder):
             arguments = [sys.executable, "-W", "error::UserWarning", "-c", text]
             subprocess.run(arguments, cwd=folder, env=environment, check=True, timeout=300)
             ran += 1
+            continue
+        if kind == "js":
+            if javascript.lacking(javascript.NODE, "onnxruntime-node") is None:
+                command = [javascript.NODE, "--input-type=module", "-e", text]
+                subprocess.run(command, cwd=folder, check=True, timeout=300)
             continue
         for line in text.splitlines():
             # Installs, the tests and the linters run in .ci/run: see below.
