@@ -82,6 +82,7 @@ def make_plan(
     if reference != "torchvision" and not family.has_pil:
         raise UnsupportedConfig(f"reference: transformers has no PIL class for {family.name}: use torchvision")
     steps = to_steps(family, found.config, overrides, reference, strict, channels)
+    config = {} if found.family is not None else resolved(family, found.config, overrides)
     try:
         if dtype != "float32":
             steps = _cast(steps, dtype)
@@ -93,15 +94,20 @@ def make_plan(
             layout,
             output=output_name(family, found.config, overrides),
             group=family.group,
-            labels=labels(found.model_config),
+            labels=_names(config.get(family.labels)) or labels(found.model_config),
             channels=channels,
             input_size=input_size,
-            config={} if found.family is not None else resolved(family, found.config, overrides),
+            config=config,
             architecture=architecture(found.model_config),
             problem_type=text(found.model_config.get("problem_type")),
         )
     except ValueError as error:
         raise UnsupportedConfig(str(error)) from error
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    """A list of names in a config; empty where it is something else."""
+    return tuple(value) if isinstance(value, list) and all(isinstance(name, str) for name in value) else ()
 
 
 def _cast(steps: tuple[Step, ...], dtype: str) -> tuple[Step, ...]:

@@ -14,12 +14,20 @@ from models import postprocess
 from models.families import FAMILIES
 from runtime import ArtifactError, Plan, UnsupportedConfig
 from runtime.ops import ConvertRGB
-from runtime.postprocess import POSTPROCESSORS, ImageClassification, SemanticSegmentation
+from runtime.postprocess import (
+    POSTPROCESSORS,
+    ImageClassification,
+    PaintedSegmentation,
+    QuerySegmentation,
+    SemanticSegmentation,
+    TableRecognition,
+    TextRecognition,
+)
 from runtime.postprocess.tensors import Tensors
 from runtime.postprocess.tensors_onnx import Tensors as GraphTensors
 
 from .helpers import assert_equal, noise
-from .postprocessing import logits, model_of, run_graph, run_numpy
+from .postprocessing import families_with, logits, model_of, of_family, run_graph, run_numpy
 from .test_fuse import classifier
 
 NAMES = ("cat", "dog", "bird", "fish")
@@ -69,8 +77,37 @@ PIXELS = {"logits": ["batch", 4, 8, 8]}
             SemanticSegmentation(),
         ),
         ({"family": "Segformer"}, {"y": [1, 4, 8, 8]}, "semantic_segmentation", SemanticSegmentation("y")),
-        ({"family": "Segformer", "architecture": "SegformerForImageClassification"}, SCORES, "auto", ImageClassification()),
+        (
+            {"family": "Segformer", "architecture": "SegformerForImageClassification"},
+            SCORES,
+            "auto",
+            ImageClassification(),
+        ),
         ({"family": "ViT", "architecture": "ViTForSemanticSegmentation"}, PIXELS, "auto", None),
+        (
+            {"family": "Detr", "architecture": "DetrForSegmentation"},
+            {"logits": [1, 9, 4], "pred_boxes": [1, 9, 4], "pred_masks": [1, 9, 8, 8]},
+            "auto",
+            QuerySegmentation("logits", "pred_masks"),
+        ),
+        (
+            {"family": "PPOCRV6SmallRec", "architecture": "PPOCRV6SmallRecForTextRecognition"},
+            {"y": [1, None, 30]},
+            "auto",
+            TextRecognition("y"),
+        ),
+        (
+            {"family": "SLANeXt", "architecture": "SLANetForTableRecognition"},
+            {"last_hidden_state": [1, None, 50]},
+            "auto",
+            TableRecognition(),
+        ),
+        (
+            {"family": "SegGpt", "architecture": "SegGptForImageSegmentation", "config": FAMILIES["SegGpt"].defaults},
+            {"pred_masks": [1, 3, 56, 28]},
+            "auto",
+            PaintedSegmentation(),
+        ),
     ],
     ids=str,
 )
@@ -81,7 +118,9 @@ def test_what_is_chosen(fields, shapes, name, want):
 def test_outputs_by_other_names():
     model = model_with(first=["batch", 4], second=["batch", 4])
     assert choose(plan(), model, "image_classification", {"logits": "second"}) == ImageClassification("second")
-    with pytest.raises(ArtifactError, match="reads the model's output 'logits', but it has first, second: say which it is"):
+    with pytest.raises(
+        ArtifactError, match="reads the model's output 'logits', but it has first, second: say which it is"
+    ):
         choose(plan(), model, "image_classification", {})
     with pytest.raises(ArtifactError, match="reads the model's output 'third', but it has first, second"):
         choose(plan(), model, "image_classification", {"logits": "third"})
@@ -107,6 +146,11 @@ def test_every_task_is_a_method():
     for family in FAMILIES.values():
         found = postprocess.methods(plan(family=family.name, config=dict(family.defaults)))
         assert set(found) <= methods
+
+
+@pytest.mark.parametrize("method", ["semantic_segmentation", "table_recognition", "text_recognition"])
+def test_the_families_with_a_method_are_those_of_transformers(method):
+    assert {name for name in FAMILIES if method in of_family(name)} == families_with(method)
 
 
 def test_both_runtimes_have_the_same_functions():
