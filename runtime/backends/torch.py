@@ -26,21 +26,34 @@ class Preprocess(nn.Module):
     """uint8 ``[N, H, W, C]`` or ``[N, C, H, W]`` to a dict of tensors.
 
     A batch whose second axis has the length of C is read as channels first, as transformers reads arrays.
+
+    It has no parameters, an empty ``state_dict``, and one behaviour in training and evaluation. ``.to(device)`` moves
+    its tables. ``.half()``, ``.to(dtype)`` and the like, of this module or of one around it, change no step: outputs in
+    floats are rounded to that dtype at the end, and ``.float()`` gives the Plan's own again.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    dtype: torch.dtype
+
+    def __init__(self, plan: Plan, modules: "Callable[[Sequence[Kernel]], Iterator[nn.Module]] | None" = None) -> None:
         super().__init__()
         kernels = lower(plan.steps, plan.channels)
-        self.stages = nn.ModuleList(to_stages(kernels))
+        self.stages = nn.ModuleList(to_stages(kernels, modules or to_modules))
         self.channels, self.output, self.one_by_one = plan.channels, plan.output, one_by_one(kernels)
+        self.dtype = torch.float32
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Preprocess":
+        """What ``.to()`` and its siblings call on each module: the tables go where ``fn`` says, and stay what they are.
+
+        So do they in ``to_empty``, for no checkpoint would fill them again.
+        """
+        self.dtype = fn(torch.empty(0, dtype=torch.float32, device="cpu")).dtype
+        super()._apply(lambda tensor: tensor.to(fn(tensor).device), recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def forward(self, images: Tensor) -> Dict[str, Tensor]:
         if images.dim() != 4 or images.dtype != torch.uint8:
             raise ValueError("expected uint8 images [N, H, W, C] or [N, C, H, W]")
-        if images.shape[1] != self.channels:
-            images = images.permute(0, 3, 1, 2)
-        if images.shape[1] != self.channels:
-            raise ValueError(f"expected {self.channels} channels, first or last")
+        images = channels_first(images, self.channels)
         if not self.one_by_one or images.shape[0] == 1:
             return self.run(images)
         results = self.run(images[:1])
@@ -57,7 +70,31 @@ class Preprocess(nn.Module):
         results = {self.output: images}
         for name, output in outputs.items():
             results[name] = output
+        if self.dtype != torch.float32:
+            for name, output in results.items():
+                results[name] = output.to(self.dtype) if output.is_floating_point() else output
         return results
+
+
+def channels_first(images: Tensor, channels: int) -> Tensor:
+    """``[N, C, H, W]`` of that, or of ``[N, H, W, C]``; ``ValueError`` where neither has ``channels``."""
+    if images.shape[1] != channels:
+        images = images.permute(0, 3, 1, 2)
+    if images.shape[1] != channels:
+        raise ValueError(f"expected {channels} channels, first or last")
+    return images
+
+
+class Selected(nn.Module):
+    """One output of a :class:`Preprocess`, so that a model can stand behind it in ``nn.Sequential``."""
+
+    def __init__(self, module: nn.Module, output: str) -> None:
+        super().__init__()
+        self.module, self.output = module, output
+
+    def forward(self, images: Tensor) -> Tensor:
+        outputs: Dict[str, Tensor] = self.module(images)
+        return outputs[self.output]
 
 
 class Chain(nn.Module):
@@ -90,15 +127,17 @@ class BranchModule(nn.Module):
         return image
 
 
-def to_stages(kernels: Sequence[Kernel]) -> Iterator[nn.Module]:
-    """The modules that run ``kernels``, ``(image, outputs)`` to the next image."""
+def to_stages(
+    kernels: Sequence[Kernel], modules: Callable[[Sequence[Kernel]], Iterator[nn.Module]]
+) -> Iterator[nn.Module]:
+    """The modules that run ``kernels``, ``(image, outputs)`` to the next image; ``modules`` as :func:`to_modules`."""
     for has_outputs, group in itertools.groupby(kernels, lambda kernel: isinstance(kernel, WITH_OUTPUTS)):
         if not has_outputs:
-            yield Chain(to_modules(tuple(group)))
+            yield Chain(modules(tuple(group)))
             continue
         for kernel in group:
             if isinstance(kernel, Branched):
-                yield BranchModule(kernel.name, to_stages(kernel.kernels))
+                yield BranchModule(kernel.name, to_stages(kernel.kernels, modules))
             else:
                 yield to_module(kernel)
 

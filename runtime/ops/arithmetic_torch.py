@@ -2,6 +2,8 @@
 
 # mypy: disable-error-code="attr-defined"
 # torch.jit.is_scripting, as in resize_torch.
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -55,6 +57,11 @@ def _(image: Tensor, dtype: torch.dtype) -> Tensor:
     return image.new_empty(image.shape, dtype=dtype)
 
 
+def per_channel(values: Sequence[float]) -> Tensor:
+    """float32 ``[C, 1, 1]``, on the CPU under any default device: nothing fills it again as a checkpoint does."""
+    return torch.tensor(values, dtype=torch.float32, device="cpu").reshape(-1, 1, 1)
+
+
 class NormalizeModule(nn.Module):
     """``[N, C, H, W]`` to float32."""
 
@@ -64,7 +71,7 @@ class NormalizeModule(nn.Module):
     def __init__(self, step: Normalize) -> None:
         super().__init__()
         for name, values in (("mean", step.mean), ("std", step.std)):
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).reshape(-1, 1, 1), persistent=False)
+            self.register_buffer(name, per_channel(values), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102  as in resize_torch
@@ -98,7 +105,7 @@ class ScaleOffsetModule(nn.Module):
     def __init__(self, step: ScaleOffset) -> None:
         super().__init__()
         for name, values in (("scale", step.scale), ("offset", step.offset)):
-            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).reshape(-1, 1, 1), persistent=False)
+            self.register_buffer(name, per_channel(values), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         if not torch.jit.is_scripting():  # noqa: SIM102  as in resize_torch

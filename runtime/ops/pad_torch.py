@@ -52,9 +52,10 @@ class PadModule(nn.Module):
         top = geometry.pad_offset(height, new_height, self.centered)
         left = geometry.pad_offset(width, new_width, self.centered)
         if self.mode != "constant":
-            rows = resample.border(height, new_height, top, self.mode).to(image.device, torch.int64)
-            columns = resample.border(width, new_width, left, self.mode).to(image.device, torch.int64)
-            return image.index_select(2, rows).index_select(3, columns)
+            rows = resample.border(height, new_height, top, self.mode)
+            columns = resample.border(width, new_width, left, self.mode)
+            image = image.index_select(2, rows.to(image.device, torch.int64, non_blocking=image.is_cuda))
+            return image.index_select(3, columns.to(image.device, torch.int64, non_blocking=image.is_cuda))
         margins = [left, new_width - width - left, top, new_height - height - top]
         if self.mask:
             ones = torch.ones([image.shape[0], height, width], dtype=torch.int64, device=image.device)

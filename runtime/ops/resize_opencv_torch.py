@@ -21,9 +21,9 @@ interpolation = arrays.reload(_interpolation, "torch", xp=torch_arrays)
 def blend_rows(image: Tensor, n_out: int) -> Tensor:
     """int32 ``[N, C, H, W]`` to ``[N, C, n_out, W]``, times 2048."""
     left, right, weight = interpolation.fixed_point_weights(image.shape[2], n_out)
-    top = image.index_select(2, left.to(image.device, torch.int64))
-    bottom = image.index_select(2, right.to(image.device, torch.int64))
-    weight = weight.to(image.device, torch.int32).reshape(1, 1, -1, 1)
+    top = image.index_select(2, left.to(image.device, torch.int64, non_blocking=image.is_cuda))
+    bottom = image.index_select(2, right.to(image.device, torch.int64, non_blocking=image.is_cuda))
+    weight = weight.to(image.device, torch.int32, non_blocking=image.is_cuda).reshape(1, 1, -1, 1)
     blended: Tensor = top * (2048 - weight) + bottom * weight
     return blended
 

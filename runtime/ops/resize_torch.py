@@ -45,7 +45,7 @@ def axis_weights(
         return eager_weights(axis, filter, support, kind, device)
     start, weights = resample.block_weights(axis[0], axis[1], axis[2], axis[3], filter, support, kind, factor=axis[4])
     starts: List[int] = start.long().tolist()
-    return starts, (weights * (1.0 / 4194304.0)).to(device)
+    return starts, (weights * (1.0 / 4194304.0)).to(device, non_blocking=device.type == "cuda")
 
 
 def eager_weights(
@@ -70,7 +70,9 @@ def _kept_weights(
     # In NumPy, which no setting of torch touches.
     n_in, n_out, offset, count, factor = axis
     start, weights = _resample.block_weights(n_in, n_out, offset, count, filter, support, kind, block, factor)
-    return start.astype(int).tolist(), torch.from_numpy(weights / 2**22).to(device)
+    # A copy that blocks would wait for all that the GPU has to do before it.
+    on_device = torch.from_numpy(weights / 2**22).to(device, non_blocking=device.type == "cuda")
+    return start.astype(int).tolist(), on_device
 
 
 # --- Passes as matrix products
@@ -155,7 +157,7 @@ def opacity(image: Tensor, straight: bool) -> Tensor:
     levels = torch.arange(256, dtype=torch.float64, device="cpu")
     colour, alpha = levels.reshape(1, 256), levels.reshape(256, 1)
     table = resample.straight(colour, alpha) if straight else resample.premultiplied(colour, alpha)
-    table = table.to(torch.uint8).reshape(-1).to(image.device)
+    table = table.to(torch.uint8).reshape(-1).to(image.device, non_blocking=image.is_cuda)
     index = image[:, 3:].to(torch.int32) * 256 + image[:, :3]
     return torch.cat([table.index_select(0, index.reshape(-1)).reshape(index.shape), image[:, 3:]], 1)
 

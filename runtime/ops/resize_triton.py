@@ -197,7 +197,11 @@ def _kept_digits(
     high = (numbers - low - 256 * middle) // 65536
     digits = np.stack([low, middle, high]).astype(np.int8)
     tensors = (start.astype(np.int32), digits, bias.astype(np.int32))
-    return int(start[0]), int(start[-1]) + window, *(torch.from_numpy(array).to(device) for array in tensors)
+    return (
+        int(start[0]),
+        int(start[-1]) + window,
+        *(torch.from_numpy(array).to(device, non_blocking=True) for array in tensors),
+    )
 
 
 def resize(
