@@ -31,6 +31,7 @@ from runtime.preprocessor import load
 
 from . import bench, coverage, report
 from .flags import FORMATS, SOURCE_FLAGS, build_parser
+from .fused import model_summary
 from .trace import make_plan
 
 
@@ -107,6 +108,14 @@ def _override(item: str) -> tuple[str, Any]:
         raise UnsupportedConfig(f"--set {key}: the value {text!r} is not JSON; quote strings as '\"text\"'") from error
 
 
+def _pair(item: str) -> tuple[str, str]:
+    """Of ``--map``; the model's names may hold any sign."""
+    left, equals, right = item.partition("=")
+    if not equals or not left or not right:
+        raise UnsupportedConfig(f"--map: expected NAME=MODEL'S NAME, such as pixel_values=input, got {item!r}")
+    return left, right
+
+
 def _size(text: str, flag: str = "--size") -> Any:
     parts = text.lower().split("x")
     if len(parts) > 2 or not all(part.isascii() and part.isdecimal() and len(part) < 10 for part in parts):
@@ -132,13 +141,22 @@ def _export(options: argparse.Namespace) -> int:
         )
     if kind != "onnx" and (options.model is not None or options.opset is not None):
         raise UnsupportedConfig("--model and --opset are for ONNX files: write to a name that ends in .onnx")
+    if options.map and options.model is None:
+        raise UnsupportedConfig("--map: says what a model's inputs are called: give --model too")
     plan = _trace(options)
     if options.labels:
         plan = _with_labels(plan, Path(options.labels))
     report.plan(plan)
     with artifact.atomic(path) as temporary:
         if kind == "onnx":
-            exporter.to_onnx(plan, temporary, options.model, opset=options.opset, postprocess=options.postprocess)
+            names = dict(_pair(item) for item in options.map)
+            exporter.to_onnx(
+                plan, temporary, options.model, opset=options.opset, postprocess=options.postprocess, map=names
+            )
+            if options.model is not None:
+                from .fusing.data import check_target
+
+                check_target(Path(options.model), path)
         else:
             exporter.to_torchscript(plan, temporary)
         if not options.no_verify:
@@ -147,6 +165,8 @@ def _export(options: argparse.Namespace) -> int:
             except ParityError as error:
                 message = str(error).replace(str(temporary), str(path))
                 raise ParityError(f"{message}; the file was not written", error.rows) from error
+            except ArtifactError as error:
+                raise ArtifactError(str(error).replace(str(temporary), str(path))) from error
     print(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)")
     return 0
 
@@ -202,7 +222,8 @@ def _inspect(options: argparse.Namespace) -> int:
         return 0
     report.plan(plan)
     if fused:
-        print(" then the model in the file")
+        first, *lines = str(model_summary(options.source)).splitlines()
+        print(f" then the model in the file: {first}", *(f"  {line}" for line in lines), sep="\n")
     if plan.postprocess is not None:
         print(f" then {plan.postprocess}")
     if plan.labels:

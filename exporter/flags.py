@@ -52,6 +52,11 @@ def build_parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) ->
     export.add_argument("--format", choices=sorted(set(FORMATS.values())), help="where the suffix does not say")
     export.add_argument("--model", metavar="MODEL.onnx", help="put the preprocessing in front of this model")
     export.add_argument(
+        "--map", action="append", default=[], metavar="NAME=MODEL'S NAME",
+        help="what the model calls an input, where it is not told by its name or its axes; may be repeated: --map"
+        " pixel_values=input",
+    )  # fmt: skip
+    export.add_argument(
         "--postprocess", default="auto", metavar="NAME",
         help="what to do with the model's outputs: auto (what config.json's architecture is for), none, or a name such"
         " as semantic_segmentation",

@@ -2,152 +2,205 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
-from onnx import TensorProto, compose, helper, version_converter
+from onnx import helper
 
 from runtime import artifact
 from runtime.errors import ArtifactError
-from runtime.lowering import lower, output_dtype, static_size
-from runtime.ops import ChannelsLast
+from runtime.fusion import Fusion
 from runtime.plan import Plan
 
 from . import onnx as exporting
+from .fusing.fit import Joint, fit
+from .fusing.match import Input, describe, match, required
+from .fusing.names import dimensions, free, graphs, needed, rename_dimensions, rename_value, taken
+from .fusing.reading import ONNX, at_opset, check, read
+from .graph import DTYPES, Value
+
+IMAGES = "images"
+"""The fused file's input."""
 
 PREFIX = "preprocess"
+"""Of every name that is added; numbered where the model has such names."""
 
 
-def fuse(plan: Plan, model: str | os.PathLike[str], opset: int | None = None) -> onnx.ModelProto:
-    """The Plan's graph joined to ``model``'s image input.
+def fuse(
+    plan: Plan,
+    model: str | os.PathLike[str],
+    opset: int | None = None,
+    names: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
+    """The Plan's graph joined to ``model``.
+
+    The result's first input is uint8 ``images``; inputs of the model that the Plan does not give follow under their own
+    names, those with a default value stay optional. Outputs keep their names. An output of the Plan that the model does
+    not take is left out. Its metadata has a :class:`runtime.fusion.Fusion`; weights in other files stay there.
 
     Args:
         plan: of :func:`exporter.trace`.
-        model: the path of an ONNX model with one input, ``[batch, channels, height, width]``.
+        model: the path of an ONNX model.
         opset: the model's own by default; it is converted where it is older than 18 or another is asked for.
+        names: the model's name for an output of the Plan, where it differs; other keys are not looked at.
 
     Raises:
-        ArtifactError: the file is no ONNX model, or its input does not fit; the message names both sides.
+        ArtifactError: the file is no ONNX model, or its inputs do not fit; the message names both sides.
     """
     path = Path(model)
-    proto = _load(path)
-    wanted = _opset(proto) if opset is None else opset
-    wanted = max(wanted, exporting.OPSET)
-    if wanted != _opset(proto):
-        try:
-            proto = version_converter.convert_version(proto, wanted)
-        except Exception as error:  # the converter raises RuntimeError and its own classes
-            raise ArtifactError(
-                f"{path}: cannot be converted from opset {_opset(proto)} to {wanted}: {error}"
-            ) from error
-    if any(name == "images" or name.startswith(PREFIX) for name in _names(proto.graph)):
-        proto = compose.add_prefix(proto, "model/", rename_outputs=False)
-    target = _image_input(proto, plan, path)
-    pre = exporting.build(plan, wanted, PREFIX, target.name)
-    graph = helper.make_graph(
-        [*pre.graph.node, *proto.graph.node],
-        proto.graph.name or "model",
-        list(pre.graph.input),
-        list(proto.graph.output),
-        [*pre.graph.initializer, *proto.graph.initializer],
-        # The image's type stays on record: onnxruntime picks its kernels by it, and with them the rounding.
-        value_info=[*proto.graph.value_info, target],
-        sparse_initializer=list(proto.graph.sparse_initializer),
-    )
-    batch = target.type.tensor_type.shape.dim[0]
-    if batch.HasField("dim_value"):
-        graph.input[0].type.tensor_type.shape.dim[0].dim_value = batch.dim_value
-    domains = {entry.domain: entry.version for entry in (*pre.opset_import, *proto.opset_import)}
-    fused = helper.make_model(
-        graph,
-        functions=[*pre.functions, *proto.functions],
-        opset_imports=[helper.make_opsetid(domain, version) for domain, version in domains.items()],
-        ir_version=max(pre.ir_version, proto.ir_version),
-        producer_name="export-preprocessor",
-    )
-    fused.metadata_props.extend(proto.metadata_props)
-    props = {entry.key: entry.value for entry in proto.metadata_props}
-    helper.set_model_props(fused, {**props, artifact.FUSED_KEY: target.name})
-    onnx.checker.check_model(fused)
-    return fused
-
-
-def model_part(fused: onnx.ModelProto) -> onnx.ModelProto:
-    """The model of a fused file, without the preprocessing."""
-    props = {entry.key: entry.value for entry in fused.metadata_props}
-    boundary = props[artifact.FUSED_KEY]
-    nodes = list(fused.graph.node)
-    first = next(i for i, node in enumerate(nodes) if boundary in node.output)
-    initializers = [t for t in fused.graph.initializer if not t.name.startswith(f"{PREFIX}/")]
-    image = next(value for value in fused.graph.value_info if value.name == boundary)
-    graph = helper.make_graph(nodes[first + 1 :], "model", [image], list(fused.graph.output), initializers)
-    functions = [f for f in fused.functions if f.domain != exporting.DOMAIN]
-    return helper.make_model(
-        graph, functions=functions, opset_imports=list(fused.opset_import), ir_version=fused.ir_version
-    )
-
-
-def _load(path: Path) -> onnx.ModelProto:
-    if not path.is_file():
-        raise ArtifactError(f"{path}: no such model file")
+    proto, wanted = at_opset(read(path), opset, path)
+    inputs = [describe(value) for value in required(proto.graph)]
+    summary = _summary(proto)
     try:
-        proto = onnx.load(path)
-        onnx.checker.check_model(proto)
-    except Exception as error:  # protobuf, the checker and external data each raise classes of their own
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ArtifactError(f"{path}: not an ONNX model that can be read ({first[:200]})") from error
+        return _fused(plan, proto, wanted, inputs, names or {}, summary)
+    except ArtifactError as error:
+        raise ArtifactError(f"{path}: {error}") from error
+    except onnx.checker.ValidationError as error:
+        raise ArtifactError(f"{path}: cannot be joined to the preprocessing ({str(error).splitlines()[0]})") from error
+
+
+def _fused(
+    plan: Plan, proto: onnx.ModelProto, opset: int, inputs: Sequence[Input], names: Mapping[str, str], summary: Any
+) -> onnx.ModelProto:
+    if proto.ir_version < 4:  # every initializer had to be an input, but none could be given
+        _keep_inputs(proto, {value.name for value in inputs})
+    declared = [describe(value) for value in proto.graph.input]
+    optional = [value for value in declared if value not in inputs]
+    found = match(plan, inputs, optional, names)
+    renamed = _make_room(proto, {value.name for value in found.values()})
+    found = {name: replace(value, name=renamed.get(value.name, value.name)) for name, value in found.items()}
+    g, outputs = exporting.preprocess(plan, free_prefix(proto))
+    joints, values = [], []
+    for output in outputs:
+        if output.name in found:
+            target = found[output.name]
+            value, joint = fit(g, plan, output, target, proto)
+            g.output(value, target.name, [None] * len(output.shape if target.shape is None else target.shape))
+            joints.append(joint)
+            values.append((output, target))
+    pre = g.build(opset, exporting.IR_VERSION, "preprocessing")
+    joint = _agreed(joints)
+    _name_batch(proto, values[0][1], joint)
+    original = {new: old for old, new in renamed.items()}
+    fusion = Fusion(
+        {output.name: output.value.name for output, _ in values},
+        {output.name: original.get(target.name, target.name) for output, target in values},
+        joint.batch, joint.group, joint.length, joint.unbatched, model=summary,
+    )  # fmt: skip
+    return _joined(pre, proto, [output for output, _ in values], fusion)
+
+
+def _keep_inputs(proto: onnx.ModelProto, names: set[str]) -> None:
+    kept = [value for value in proto.graph.input if value.name in names]
+    del proto.graph.input[:]
+    proto.graph.input.extend(kept)
+
+
+def _make_room(proto: onnx.ModelProto, given: set[str]) -> dict[str, str]:
+    """Renames a value of the model that has the name of the file's input, and dimensions that have those of its axes.
+
+    Args:
+        proto: changed.
+        given: inputs that the preprocessing gives.
+    """
+    sizes = {name: free(f"model_{name}", dimensions(proto)) for name in ("batch", "groups", "height", "width")}
+    rename_dimensions(proto, sizes)
+    if IMAGES not in taken(proto):
+        return {}
+    fixed = {"output": proto.graph.output, "input": [v for v in proto.graph.input if v.name not in given]}
+    for side, values in fixed.items():
+        if IMAGES in {value.name for value in values}:
+            raise ArtifactError(
+                f"the model has an {side} '{IMAGES}', which is the name of the fused file's input: rename it, or say"
+                f" with --map which output of the preprocessing it takes"
+            )
+    name = free(f"model_{IMAGES}", taken(proto))
+    rename_value(proto, IMAGES, name)
+    return {IMAGES: name}
+
+
+def free_prefix(proto: onnx.ModelProto) -> str:
+    """:data:`PREFIX`, numbered where names of the model begin with it."""
+    return free(PREFIX, {name.replace(".", "/").partition("/")[0] for name in taken(proto)})
+
+
+def _agreed(joints: Sequence[Joint]) -> Joint:
+    """The one joint of a model's inputs."""
+    batches = {joint.batch for joint in joints} - {None}
+    lengths = {joint.length for joint in joints} - {None}
+    if len(batches) > 1 or len(lengths) > 1 or len({(joint.group, joint.unbatched) for joint in joints}) > 1:
+        raise ArtifactError("the model's inputs take batches of different sizes: export it for a batch of any size")
+    return replace(joints[0], batch=next(iter(batches), None), length=next(iter(lengths), None))
+
+
+def _name_batch(proto: onnx.ModelProto, target: Input, joint: Joint) -> None:
+    """Gives the model's batch the name of the images', or ``groups`` where it is one of groups of them."""
+    image = next(value for value in proto.graph.input if value.name == target.name)
+    dims = image.type.tensor_type.shape.dim
+    if dims and dims[0].dim_param and not joint.unbatched:
+        rename_dimensions(proto, {dims[0].dim_param: "groups" if joint.group else "batch"})
+
+
+def _joined(
+    pre: onnx.ModelProto, proto: onnx.ModelProto, outputs: Sequence[exporting.Output], fusion: Fusion
+) -> onnx.ModelProto:
+    """The model with the preprocessing in front: all else that the model holds stays."""
+    graph, given = proto.graph, {value.name for value in pre.graph.output}
+    nodes, names = needed(pre.graph.node, given)
+    (images,) = pre.graph.input
+    if fusion.batch is not None:
+        images.type.tensor_type.shape.dim[0].dim_value = fusion.batch
+    # What the model took stays on record: onnxruntime picks its kernels by it, and with them the rounding.
+    taken_inputs = [value for value in graph.input if value.name in given]
+    for dim in (dim for value in taken_inputs for dim in value.type.tensor_type.shape.dim):
+        if dim.HasField("dim_value") and dim.dim_value < 0:  # as `describe` reads it
+            dim.Clear()
+    others = [value for value in graph.input if value.name not in given]
+    defaults = [tensor for tensor in graph.initializer if tensor.name not in given]
+    del graph.input[:]
+    graph.input.extend([images, *others])
+    if len(defaults) < len(graph.initializer):
+        del graph.initializer[:]
+        graph.initializer.extend(defaults)
+    behind = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*nodes, *behind])
+    graph.initializer.extend(tensor for tensor in pre.graph.initializer if tensor.name in names)
+    graph.value_info.extend([*taken_inputs, *(_recorded(output.value, output.shape) for output in outputs)])
+    proto.functions.extend(pre.functions)
+    known = {"" if entry.domain in ONNX else entry.domain for entry in proto.opset_import}
+    proto.opset_import.extend(entry for entry in pre.opset_import if entry.domain not in known)
+    proto.ir_version = max(pre.ir_version, proto.ir_version)
+    proto.producer_name, proto.producer_version = "export-preprocessor", ""
+    props = {entry.key: entry.value for entry in proto.metadata_props}
+    helper.set_model_props(proto, {**props, artifact.FUSED_KEY: fusion.to_json()})
+    check(proto)
     return proto
 
 
-def _opset(proto: onnx.ModelProto) -> int:
-    return max((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), default=1)
+def _recorded(value: Value, shape: Sequence[int | str]) -> onnx.ValueInfoProto:
+    lengths = [length if isinstance(length, int) else None for length in shape]
+    return helper.make_tensor_value_info(value.name, DTYPES[value.dtype], lengths)
 
 
-def _names(graph: onnx.GraphProto) -> set[str]:
-    """Every value's name, those of subgraphs included."""
-    names = {value.name for value in (*graph.input, *graph.initializer)}
-    for node in graph.node:
-        names.update(node.output)
-        for attribute in node.attribute:
-            for subgraph in (attribute.g, *attribute.graphs):
-                names |= _names(subgraph)
-    return names
+def _summary(proto: onnx.ModelProto) -> dict[str, Any]:
+    """What the model is, for people."""
+    every = list(graphs(proto.graph))
+    return {
+        "producer": f"{proto.producer_name} {proto.producer_version}".strip(),
+        "opset": {entry.domain or "ai.onnx": entry.version for entry in proto.opset_import},
+        "ir_version": proto.ir_version,
+        "nodes": sum(len(graph.node) for graph in every),
+        "parameters": sum(math.prod(tensor.dims) for graph in every for tensor in graph.initializer),
+        "inputs": [_plain(describe(value)) for value in required(proto.graph)],
+        "outputs": [_plain(describe(value)) for value in proto.graph.output],
+    }
 
 
-def _plan_dtype(plan: Plan) -> str:
-    return output_dtype(lower(plan.steps, plan.channels))
-
-
-def _image_input(proto: onnx.ModelProto, plan: Plan, path: Path) -> onnx.ValueInfoProto:
-    """The model's one input, checked against what the Plan gives."""
-    constants = {tensor.name for tensor in proto.graph.initializer}
-    inputs = [value for value in proto.graph.input if value.name not in constants]
-    if len(inputs) != 1:
-        listed = ", ".join(value.name for value in inputs) or "none"
-        raise ArtifactError(f"{path}: expected a model with one input, the image; it has {listed}")
-    target: onnx.ValueInfoProto = inputs[0]
-    tensor = target.type.tensor_type
-    found = [d.dim_value if d.HasField("dim_value") else None for d in tensor.shape.dim]
-    kernels = lower(plan.steps, plan.channels)
-    height, width = static_size(kernels, *(plan.input_size or ()))
-    wanted: list[tuple[int | None, str]] = [(plan.channels, ""), (height, "height"), (width, "width")]
-    if kernels and isinstance(kernels[-1], ChannelsLast):
-        wanted = [*wanted[1:], wanted[0]]
-    given = f"{_plan_dtype(plan)} [batch, {', '.join(str(size or name) for size, name in wanted)}]"
-    takes = (
-        f"{TensorProto.DataType.Name(tensor.elem_type).lower()}"
-        f" [{', '.join(str(d.dim_value) if d.HasField('dim_value') else d.dim_param or '?' for d in tensor.shape.dim)}]"
-    )
-    dtypes: dict[int, str] = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.UINT8: "uint8"}
-    fits = (
-        dtypes.get(tensor.elem_type) == _plan_dtype(plan)
-        and len(found) == 4
-        and all(f is None or w is None or f == w for f, (w, _) in zip(found[1:], wanted, strict=True))
-    )
-    if not fits:
-        raise ArtifactError(
-            f"{path}: its input '{target.name}' takes {takes}, but the preprocessing gives {given}; change the config"
-            " with --size or --set, or --dtype"
-        )
-    return target
+def _plain(value: Input) -> dict[str, Any]:
+    return {"name": value.name, "dtype": value.dtype, "shape": None if value.shape is None else list(value.shape)}

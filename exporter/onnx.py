@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import onnx
 from onnx import helper
@@ -17,34 +18,54 @@ from runtime.lowering import Branched, Kernel, Resample, implementation, lower, 
 from runtime.ops import AlignLongAxis
 from runtime.plan import Plan
 
-from .graph import DOMAIN, Graph
+from .graph import DOMAIN, Graph, Value
+from .opsets import OLDEST
 
-__all__ = ["DOMAIN", "IR_VERSION", "OPSET", "OPSETS", "build", "to_onnx"]
+__all__ = ["DOMAIN", "IR_VERSION", "OPSET", "OPSETS", "Output", "build", "check_opset", "preprocess", "to_onnx"]
 
 EITHER_LAYOUT = (Resample, AlignLongAxis)
 """Kernels that take channels first or last; the others are given them first."""
 
 OPSET = 18
-OPSETS = range(18, min(onnx.defs.onnx_opset_version(), 24) + 1)
+OPSETS = range(OLDEST, min(onnx.defs.onnx_opset_version(), 24) + 1)
 IR_VERSION = 8
 """The oldest that has local functions, so that old runtimes read the file."""
 
 
-def build(plan: Plan, opset: int = OPSET, prefix: str = "", output: str = "") -> onnx.ModelProto:
+class Output(NamedTuple):
+    """One of the Plan's outputs in a graph: its axes, the batch's first; a name where the images say how long it is."""
+
+    name: str
+    value: Value
+    shape: tuple[int | str, ...]
+
+
+def build(plan: Plan, opset: int = OPSET) -> onnx.ModelProto:
     """The preprocessing graph: uint8 ``images`` ``[batch, height, width, channels]`` to the Plan's outputs.
 
     Args:
         plan: what to lower.
         opset: of the default domain, one of :data:`OPSETS`.
-        prefix: of every name inside the graph, so that a model can be joined to it.
-        output: the name of the image among the outputs: the Plan's own by default.
 
     Raises:
         ArtifactError: an opset that is not supported.
     """
+    check_opset(opset)
+    g, outputs = preprocess(plan)
+    for output in outputs:
+        g.output(output.value, output.name, output.shape)
+    return g.build(opset, IR_VERSION, "preprocessing")
+
+
+def check_opset(opset: int) -> None:
+    """Raises ``ArtifactError`` for one that is not among :data:`OPSETS`."""
     if opset not in OPSETS:
         raise ArtifactError(f"opset: expected {OPSETS[0]} to {OPSETS[-1]}, got {opset}")
-    g, output = Graph(prefix), output or plan.output
+
+
+def preprocess(plan: Plan, prefix: str = "") -> tuple[Graph, list[Output]]:
+    """The nodes of :func:`build`, with ``prefix`` in front of every name but the input's; the image comes out first."""
+    g = Graph(prefix)
     channels_last = plan.layout == "NHWC"
     height: Any
     width: Any
@@ -56,12 +77,14 @@ def build(plan: Plan, opset: int = OPSET, prefix: str = "", output: str = "") ->
         with g.scope("images"):
             height, width = (g.size(images, axis) for axis in ((1, 2) if channels_last else (2, 3)))
     image = _lower(g, Formulas(g), kernels, Image(images, height, width, plan.layout, n))
-    for name, value, sizes in (_output(output, image), *image.outputs):
+    outputs = []
+    for name, value, sizes in (_output(plan.output, image), *image.outputs):
         axes = ("height", "width") if len(sizes) > 1 else ("length",)
-        sides = [f"{'output' if name == output else name}_{axis}" for axis in axes]
+        sides = [f"{'output' if name == plan.output else name}_{axis}" for axis in axes]
         unknown = iter(sides[-len(sizes) :])
-        g.output(value, name, [batch, *(size if isinstance(size, int) else next(unknown) for size in sizes)])
-    return g.build(opset, IR_VERSION, "preprocessing")
+        shape = [size if isinstance(size, int) else next(unknown) for size in sizes]
+        outputs.append(Output(name, value, (batch, *shape)))
+    return g, outputs
 
 
 def _lower(g: Graph, formulas: Formulas, kernels: Sequence[Kernel], image: Image) -> Image:
@@ -90,31 +113,53 @@ def to_onnx(
     *,
     opset: int | None = None,
     postprocess: str = "auto",
+    map: Mapping[str, str] | None = None,
 ) -> None:
     """Writes ``plan`` as one ONNX file, which any onnxruntime runs without this package.
 
     Args:
         plan: of :func:`exporter.trace`.
         path: the file; written whole or not at all.
-        model: the path of an ONNX model to put behind the preprocessing: image in, the model's outputs out.
+        model: what to put behind the preprocessing, image in, its outputs out: the path of an ONNX model, or an
+            ``nn.Module``, which is exported first.
         opset: 18 by default, or the model's.
         postprocess: what to do with the model's outputs: a method of transformers without ``post_process_``, such as
             ``semantic_segmentation``; ``none``; or ``auto``, see :func:`exporter.postprocess.choose`.
+        map: the model's name of an input for an output of the Plan, or of an output for what the post-processing
+            reads, where they differ: ``{"pixel_values": "input"}``.
 
     Raises:
         ArtifactError: the file cannot be written, or the model does not fit.
     """
-    if model is None:
-        proto = build(plan, OPSET if opset is None else opset)
-    else:
-        from .fuse import fuse
-        from .postprocess import attach, choose
+    path = Path(path)
+    if model is not None:
+        _to_fused(plan, path, model, opset, postprocess, dict(map or {}))
+        return
+    if map:
+        raise ArtifactError("map: says what a model's inputs are called: give a model too")
+    proto = _with_plan(build(plan, OPSET if opset is None else opset), plan)
+    with artifact.atomic(path) as temporary:
+        temporary.write_bytes(proto.SerializeToString())
 
-        proto = fuse(plan, model, opset)
+
+def _to_fused(plan: Plan, path: Path, model: Any, opset: int | None, postprocess: str, names: dict[str, str]) -> None:
+    from .fuse import fuse
+    from .fusing import data
+    from .fusing.match import check_map
+    from .fusing.reading import model_file
+    from .postprocess import attach, choose
+
+    check_map(names, plan.outputs)
+    with artifact.atomic(path) as temporary, model_file(model, plan, temporary, names, opset) as (source, left):
+        data.check_target(source, path)
+        proto = fuse(plan, source, opset, left)
         plan = replace(plan, postprocess=choose(plan, proto, postprocess, {}))
         if plan.postprocess is not None:
             attach(proto, plan)
+        data.write(_with_plan(proto, plan), temporary, source)
+
+
+def _with_plan(proto: onnx.ModelProto, plan: Plan) -> onnx.ModelProto:
     props = {entry.key: entry.value for entry in proto.metadata_props}
     helper.set_model_props(proto, {**props, artifact.PLAN_KEY: plan.to_json()})
-    with artifact.atomic(path) as temporary:
-        temporary.write_bytes(proto.SerializeToString())
+    return proto

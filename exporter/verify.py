@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from runtime import artifact
-from runtime.errors import ArtifactError, InputError, ParityError
+from runtime.errors import InputError, ParityError
 from runtime.image import to_arrays
 from runtime.ops import CenterCrop, ConvertRGB, Interpolate, Pad, Resize, ResizeKeras, ResizeOpenCV, ResizeSmoothed
 from runtime.plan import Plan
@@ -41,7 +41,8 @@ class Row:
 
 def sizes(plan: Plan) -> tuple[tuple[int, int], ...]:
     """The (height, width) that :func:`verify` tries: both orientations, square, equal to the target and one off it,
-    odd, tiny, 1:20 and 20:1, larger than the rest, and 12 megapixels; of a Plan for one size, that one."""
+    odd, tiny, 1:20 and 20:1, larger than the rest, and 12 megapixels, but where post-processing may make a map a class
+    of these; of a Plan for one size, that one."""
     if plan.input_size is not None:
         return (plan.input_size,)
     height, width = 224, 224
@@ -53,7 +54,8 @@ def sizes(plan: Plan) -> tuple[tuple[int, int], ...]:
             height, width = step.fixed_size or (height, width)
     around = ((height, width), (height + 1, max(width - 1, 1)), (max(height - 1, 1), width + 1))
     others = ((480, 640), (640, 480), (300, 200), (64, 64), (97, 131), (31, 33), (1, 1), (2, 5), (40, 800), (800, 40))
-    return tuple(dict.fromkeys((*others, *around, (1080, 1920), (3000, 4000))))
+    largest = ((1080, 1920),) if plan.postprocess else ((1080, 1920), (3000, 4000))
+    return tuple(dict.fromkeys((*others, *around, *largest)))
 
 
 def verify(
@@ -65,7 +67,9 @@ def verify(
     """Runs a file on noise of many sizes, and on ``images``, and compares every value with the PIL reference's.
 
     A file with a model in it is compared with the model alone behind the reference's preprocessing. Where that has a
-    bound (:attr:`runtime.Plan.bound`), the model gets the graph's values instead, which are compared with it first.
+    bound (:attr:`runtime.Plan.bound`), the model gets the file's own values instead, which are compared with it first.
+    Other inputs of the model get zeros and ones at random; where it does not run on these, the preprocessing alone is
+    compared, and the rows say so.
 
     Args:
         path: an artifact.
@@ -79,10 +83,16 @@ def verify(
     """
     path = Path(path)
     plan, fused = artifact.read(path)
-    reference = _fused_reference(path, plan) if fused else Preprocessor(plan, "pil")._run.run
-    own = "torchscript" if artifact.is_torchscript(path) else "onnx"  # `auto` may run something else
+    scripted = artifact.is_torchscript(path)
+    own = "torchscript" if scripted else "onnx"  # `auto` may run something else
     ours = [Preprocessor(plan, b, path=path, fused=fused) for b in (backends or [own])]
-    bound = 0.0 if fused else plan.bound
+    checks: Checks
+    if fused:
+        from .fusing.checks import FusedChecks
+
+        checks = FusedChecks(path, plan, ours)
+    else:
+        checks = PlainChecks(plan, ours)
     generator = np.random.default_rng(0)
     cases: list[tuple[str, Array | tuple[int, int]]] = [(f"{h}x{w}", (h, w)) for h, w in sizes(plan)]
     convert = any(isinstance(step, ConvertRGB) for step in plan.steps)
@@ -93,10 +103,10 @@ def verify(
     for number, (name, case) in enumerate(cases):
         if progress is not None:
             progress(number, len(cases), name)
-        shape = (1, *case, plan.channels) if isinstance(case, tuple) else ()
-        batch = case[None] if isinstance(case, np.ndarray) else generator.integers(0, 256, shape, np.uint8)
-        expected = _outputs(reference, batch)
-        rows += [_compare(p.backend, name, expected, _outputs(p._run.run, batch), bound) for p in ours]
+        shape = (checks.batch, *(case if isinstance(case, tuple) else case.shape[:2]), plan.channels)
+        given = np.broadcast_to(case, shape) if isinstance(case, np.ndarray) else None
+        rows += checks.rows(name, generator.integers(0, 256, shape, np.uint8) if given is None else given)
+    checks.finish(rows)
     bad = [row for row in rows if row.differing]
     if bad:
         first = bad[0]
@@ -111,11 +121,42 @@ def verify(
     return tuple(rows)
 
 
+class Checks(Protocol):
+    """What a file is compared with. ``batch`` is how many images it takes at once."""
+
+    batch: int
+
+    def rows(self, name: str, images: Array) -> list[Row]:
+        """The comparison of one batch, uint8 ``[N, H, W, C]``; a row for each backend."""
+        ...
+
+    def finish(self, rows: Sequence[Row]) -> None:
+        """Called with all rows."""
+        ...
+
+
+class PlainChecks:
+    """The PIL reference, for a file without a model."""
+
+    batch = 1
+
+    def __init__(self, plan: Plan, ours: Sequence[Preprocessor]) -> None:
+        self._ours, self._bound = ours, plan.bound
+        self._reference = Preprocessor(plan, "pil")._run.run
+
+    def rows(self, name: str, images: Array) -> list[Row]:
+        expected = outputs(self._reference, images)
+        return [compare(p.backend, name, expected, outputs(p._run.run, images), self._bound) for p in self._ours]
+
+    def finish(self, rows: Sequence[Row]) -> None:
+        pass
+
+
 def _name(image: Any, position: int) -> str:
     return Path(image).name if isinstance(image, (str, os.PathLike)) else f"image {position}"
 
 
-def _outputs(run: Callable[[Array], dict[str, Any]], batch: Array) -> dict[str, Array] | None:
+def outputs(run: Callable[[Array], dict[str, Any]], batch: Array) -> dict[str, Array] | None:
     """NumPy arrays by name; None where the image is refused."""
     try:
         return {k: v if isinstance(v, np.ndarray) else v.cpu().numpy() for k, v in run(batch).items()}
@@ -123,7 +164,7 @@ def _outputs(run: Callable[[Array], dict[str, Any]], batch: Array) -> dict[str, 
         return None
 
 
-def _compare(
+def compare(
     backend: str, name: str, expected: dict[str, Array] | None, got: dict[str, Array] | None, bound: float
 ) -> Row:
     if expected is None or got is None:
@@ -145,60 +186,3 @@ def _same(expected: Array, got: Array, bound: float) -> Array:
         limit = bound * max(1.0, float(size.max(initial=0))) + np.spacing(size).astype(np.float64)
         same |= np.abs(got.astype(np.float64) - expected.astype(np.float64)) <= limit
     return same
-
-
-def _fused_reference(path: Path, plan: Plan) -> Callable[[Array], dict[str, Any]]:
-    """The PIL reference, behind it the model of a fused file on its own, and the reference of its post-processing."""
-    import onnx
-
-    from .fuse import model_part
-    from .postprocess import detach
-
-    try:
-        whole = onnx.load(path)
-        behind = None if plan.postprocess is None else detach(whole, plan)
-        model = model_part(whole)
-    except (KeyError, StopIteration) as error:
-        raise ArtifactError(f"{path}: its metadata does not fit its graph; export it again") from error
-    session = _session(model)
-    (image,) = session.get_inputs()
-    names = [value.name for value in session.get_outputs()]
-    reference = Preprocessor(plan, "pil")._run.run
-    preprocess = _graph(plan, reference) if plan.bound else reference
-
-    def run(batch: Array) -> dict[str, Any]:
-        values = session.run(names, {image.name: preprocess(batch)[plan.output]})
-        outputs = dict(zip(names, values, strict=True))
-        return outputs if behind is None else behind(outputs, batch.shape[1:3])
-
-    return run
-
-
-def _graph(plan: Plan, reference: Callable[[Array], dict[str, Any]]) -> Callable[[Array], dict[str, Any]]:
-    """The Plan's own graph, whose values are compared with the reference's: what a model makes of their difference has
-    no bound."""
-    from .onnx import build
-
-    session = _session(build(replace(plan, layout="NHWC")))
-
-    def run(batch: Array) -> dict[str, Any]:
-        expected = reference(batch)
-        got = dict(zip(plan.outputs, session.run(None, {"images": batch}), strict=True))
-        row = _compare("onnx", "x".join(map(str, batch.shape[1:3])), expected, got, plan.bound)
-        if row.differing:
-            raise ParityError(
-                f"the preprocessing differs from the reference at {row.image}: {row.differing} of {row.values} values"
-                f" by more than {plan.bound:g}",
-                (row,),
-            )
-        return got
-
-    return run
-
-
-def _session(model: Any) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

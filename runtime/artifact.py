@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .errors import ArtifactError
+from .fusion import Fusion
 from .plan import Plan
 
 PLAN_KEY = "export_preprocessor.plan"
@@ -23,6 +24,9 @@ FUSED_KEY = "export_preprocessor.fused"
 
 PLAN_ENTRY = "export_preprocessor.plan.json"
 """Name of the Plan's JSON among a TorchScript file's extra files."""
+
+FUSED_ENTRY = "export_preprocessor.fused.json"
+"""The same of what the file says of its model, where one is in it."""
 
 LONGEST_TEXT = 64 * 2**20
 
@@ -39,7 +43,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Plan, bool]:
     path = Path(path)
     try:
         if is_torchscript(path):
-            return Plan.from_json(_torchscript_plan(path)), False
+            entries = _extra_files(path)
+            return Plan.from_json(entries[PLAN_ENTRY]), FUSED_ENTRY in entries
         metadata = onnx_metadata(path)
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror or error})") from error
@@ -59,15 +64,31 @@ def is_torchscript(path: str | os.PathLike[str]) -> bool:
         return True
 
 
-def _torchscript_plan(path: Path) -> str:
+def fusion(path: str | os.PathLike[str]) -> Fusion | None:
+    """What a file says of the model in it; ``None`` where there is none.
+
+    Raises:
+        ArtifactError: as :func:`read`.
+    """
+    path = Path(path)
+    text = _extra_files(path).get(FUSED_ENTRY) if is_torchscript(path) else onnx_metadata(path).get(FUSED_KEY)
+    return None if text is None else Fusion.from_json(text)
+
+
+def _extra_files(path: Path) -> dict[str, str]:
+    """A TorchScript file's own entries of this package, the Plan's among them."""
+    found: dict[str, str] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
-                if entry.filename.endswith(f"/extra/{PLAN_ENTRY}") and entry.file_size <= LONGEST_TEXT:
-                    return archive.read(entry).decode()
+                for name in (PLAN_ENTRY, FUSED_ENTRY):
+                    if entry.filename.endswith(f"/extra/{name}") and entry.file_size <= LONGEST_TEXT:
+                        found.setdefault(name, archive.read(entry).decode())
     except (zipfile.BadZipFile, zlib.error, UnicodeDecodeError, NotImplementedError, RuntimeError, EOFError) as error:
         raise ArtifactError(f"{path}: damaged TorchScript file ({error})") from error
-    raise ArtifactError(f"{path}: a zip file without a Plan; make one with `export-preprocessor SOURCE -o FILE.pt`")
+    if PLAN_ENTRY not in found:
+        raise ArtifactError(f"{path}: a zip file without a Plan; make one with `export-preprocessor SOURCE -o FILE.pt`")
+    return found
 
 
 def onnx_metadata(path: Path) -> dict[str, str]:

@@ -53,4 +53,13 @@ class BackendUnavailable(PreprocessorError, ImportError):
 
 
 class InputError(PreprocessorError, ValueError):
-    """An image that cannot be processed; the message says what was expected and what came."""
+    """An image that cannot be processed; the message says what was expected and what came.
+
+    Attributes:
+        reason: the message without the position.
+        position: of the image in the list that was given, where the fault is with one; else ``None``.
+    """
+
+    def __init__(self, reason: str, position: int | None = None) -> None:
+        self.reason, self.position = reason, position
+        super().__init__(reason if position is None else f"image {position}: {reason}")

@@ -21,6 +21,7 @@ class Fusion:
         group: whether the model takes groups of images as one, so that a row of its outputs is a pair's or a video's.
         length: images in a group, where that is fixed.
         unbatched: whether the model takes a single image, so that its outputs have no axis for the batch.
+        outputs: names of what a TorchScript model gives, in order; it has none itself.
         model: for people: its producer, opset, nodes, parameters, inputs and outputs.
     """
 
@@ -30,6 +31,7 @@ class Fusion:
     group: bool = False
     length: int | None = None
     unbatched: bool = False
+    outputs: tuple[str, ...] = ()
     model: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
@@ -43,7 +45,7 @@ class Fusion:
             known = {f.name for f in fields(cls)}
             if not isinstance(data, dict) or not set(data) <= known:
                 raise ValueError(f"expected an object with the keys {', '.join(sorted(known))}")
-            result = cls(**data)
+            result = cls(**{**data, "outputs": tuple(data.get("outputs", ()))})
             numbers, names = (result.batch, result.length), (result.values, result.inputs)
             if not all(value is None or (type(value) is int and value > 0) for value in numbers):
                 raise ValueError(f"batch and length: expected counts, got {numbers}")
@@ -51,6 +53,8 @@ class Fusion:
                 raise ValueError("values, inputs and model: expected objects")
             if not all(isinstance(name, str) for part in names for pair in part.items() for name in pair):
                 raise ValueError("values and inputs: expected names")
+            if not all(isinstance(name, str) for name in result.outputs):
+                raise ValueError("outputs: expected names")
             if not (isinstance(result.group, bool) and isinstance(result.unbatched, bool)):
                 raise ValueError("group and unbatched: expected true or false")
         except (ValueError, TypeError, RecursionError) as error:

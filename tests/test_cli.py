@@ -355,7 +355,13 @@ def test_model_puts_the_preprocessing_in_front(done, folder, photo):
     done("vit.json", "-o", "fused.onnx", "--model", "m.onnx", "--labels", "labels")
     pixels = load("fused.onnx", "onnx")(photo)
     assert list(pixels) == ["y", "scores", "labels"]
-    assert " then the model in the file" in done("inspect", "fused.onnx")
+    shown = done("inspect", "fused.onnx")
+    start = next(i for i, line in enumerate(shown) if line.startswith(" then the model in the file"))
+    assert shown[start : start + 3] == [
+        " then the model in the file: opset 18, 2 nodes, 0 parameters",
+        "  takes x0: float32 [batch, 3, 32, 48], from pixel_values",
+        "  gives y: float32 [batch, 3]",
+    ]
     out = done("run", "fused.onnx", photo)
     assert out[:4] == ["y: float32 [1, 3]", "scores: float32 [1, 3]", "labels: int64 [1, 3]", photo]
     best = [line.split()[1] for line in out[4:]]
@@ -364,6 +370,18 @@ def test_model_puts_the_preprocessing_in_front(done, folder, photo):
     out = done("run", "fused.onnx", photo)
     assert out[:2] == ["y: float32 [1, 3]", photo]
     assert [line.split()[1] for line in out[2:]] == best
+
+
+def test_map_says_which_input_the_image_is(done, refused, folder):
+    model("m.onnx", inputs=2)
+    done("vit.json", "-o", "fused.onnx", "--model", "m.onnx", "--map", "pixel_values=x1", "--no-verify")
+    assert [value.name for value in onnx.load("fused.onnx").graph.input] == ["images", "x0"]
+    (folder / "fused.onnx").unlink()
+    for item in ("pixel_values", "=x1", "pixel_values="):
+        assert refused(*EXPORT, "--model", "m.onnx", "--map", item).startswith("--map: expected NAME=MODEL'S NAME")
+    words = refused(*EXPORT, "--model", "m.onnx", "--map", "pixels=x1")
+    assert words == "map: 'pixels' is none of pixel_values; write --map NAME=MODEL'S NAME"
+    assert "give --model too" in refused(*EXPORT, "--map", "pixel_values=x1")
 
 
 def test_offline_asks_only_the_cache(done, hub, monkeypatch):
@@ -436,7 +454,14 @@ def test_every_flag_is_tested():
     """Each flag of the help is in a command line of this file, or of those with a command or a flag to themselves."""
     (subparsers,) = (a for a in cli.build_parser(cli.COMMANDS)._actions if isinstance(a, argparse._SubParsersAction))
     flags = {tuple(a.option_strings) for sub in subparsers.choices.values() for a in sub._actions if a.option_strings}
-    files = ("test_cli.py", "test_bench.py", "test_channels.py", "test_input_size.py", "test_predictions.py", "test_fuse_inputs.py")
+    files = (
+        "test_cli.py",
+        "test_bench.py",
+        "test_channels.py",
+        "test_input_size.py",
+        "test_predictions.py",
+        "test_fuse_inputs.py",
+    )
     source = "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in files)
     assert [names for names in flags if not re.search(rf'["\']({"|".join(names)})[= "\']', source)] == []
     assert set(subparsers.choices) == set(cli.COMMANDS)
@@ -770,14 +795,14 @@ def test_labels_that_are_no_file(refused, name):
         (lambda: Path("m.onnx").write_text("some text"), "m.onnx: not an ONNX model that can be read"),
         (lambda: Path("m.onnx").write_bytes(b""), "m.onnx: not an ONNX model that can be read"),
         (lambda: model("m.onnx", shape=("n", 3, 32, 32)), "float32 [batch, 3, 32, 48]"),
-        (lambda: model("m.onnx", shape=("n", 1, 32, 48)), "takes float [n, 1, 32, 48]"),
-        (lambda: model("m.onnx", shape=("n", 32, 48, 3)), "change the config with --size or --set"),
-        (lambda: model("m.onnx", dtype=TensorProto.FLOAT16), "takes float16 [batch, 3, 32, 48]"),
-        (lambda: model("m.onnx", dtype=TensorProto.DOUBLE), "or --dtype"),
-        (lambda: model("m.onnx", inputs=2), "expected a model with one input, the image; it has x0, x1"),
-        (lambda: model("m.onnx", inputs=0), "it has none"),
+        (lambda: model("m.onnx", shape=("n", 1, 32, 48)), "takes float32 [n, 1, 32, 48]"),
+        (lambda: model("m.onnx", shape=("n", 32, 49, 3)), "change the config with --size or --set"),
+        (lambda: model("m.onnx", dtype=TensorProto.UINT8), "--set do_rescale=false --set do_normalize=false"),
+        (lambda: model("m.onnx", dtype=TensorProto.INT64), "takes int64 [batch, 3, 32, 48]"),
+        (lambda: model("m.onnx", inputs=2), "say it with --map pixel_values=NAME"),
+        (lambda: model("m.onnx", inputs=0), "the model takes none"),
     ],
-    ids=["missing", "folder", "text", "empty", "size", "channels", "layout", "half", "double", "two", "none"],
+    ids=["missing", "folder", "text", "empty", "size", "channels", "layout", "uint8", "int64", "two", "none"],
 )
 def test_a_model_that_does_not_fit(refused, make, words):
     make()

@@ -129,7 +129,15 @@ def test_a_graph_that_gives_uint8_can_be_cast():
 
 
 def test_the_public_names():
-    assert exporter.__all__ == ["save_config", "to_module", "to_onnx", "to_torchscript", "trace", "verify"]
+    assert exporter.__all__ == [
+        "register_transformers",
+        "save_config",
+        "to_module",
+        "to_onnx",
+        "to_torchscript",
+        "trace",
+        "verify",
+    ]
 
 
 # to_module

@@ -4,17 +4,18 @@ import json
 
 import numpy as np
 import pytest
+import torch
 import transformers
 from PIL import Image
 
 import exporter
-from models.config import to_steps
+from models.config import output_name, to_steps
 from models.families import FAMILIES
-from runtime import InputError, Preprocessor, UnsupportedConfig, load
+from runtime import InputError, Plan, Preprocessor, UnsupportedConfig, load
 from runtime.ops import PadToLargest
 
-from .families import assert_outputs, threads
-from .helpers import noise, write_artifacts
+from .families import assert_outputs, config, grouped, threads
+from .helpers import assert_equal, noise, write_artifacts
 
 SIZES = ((97, 131), (131, 97), (97, 131), (40, 110))
 """No image is the largest in both directions, and two are of one size but not neighbours."""
@@ -87,6 +88,58 @@ def test_in_every_backend(name, config, reference, tmp_path):
     for backend, path in write_artifacts(plan, tmp_path).items():
         got = dict(load(path, backend=backend)(mixed_images()))
         assert_outputs(got, want, plan.bound, f"{name}, {reference}, {backend}")
+
+
+def plans():
+    """The Plan of every family's defaults, by name, that takes mixed sizes in one call."""
+    for name, family in FAMILIES.items():
+        reference = "pillow13" if family.has_pil else "torchvision"
+        try:
+            steps = to_steps(family, config(name), {}, reference)
+            yield name, Plan(steps, reference, name, output=output_name(family, config(name), {}), group=family.group)
+        except (UnsupportedConfig, ValueError):
+            continue
+
+
+PLANS = dict(plans())
+
+
+QUICK = ("ViT", "Detr", "SuperGlue", "VideoMAE", "UVDoc", "PPOCRV5ServerRec", "DPT", "LayoutLMv2")
+"""Of every kind one: of one size, padded, pairs, videos, lists, of a common width, of sizes of their own."""
+
+
+def refused_forms(pre, rows):
+    """What mixed sizes cannot be given as."""
+    if pre._of_batch is not None:  # the widest image's width would count
+        return ["np", "pt", None]
+    mixed = [name for name in pre.output_names if len({np.shape(row[name][0]) for row in rows}) > 1]
+    return ["np", "pt"] if set(mixed) - set(pre._padded) - set(pre._lists) else []
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in PLANS])
+def test_every_form_holds_what_single_images_give(name):
+    """np, pt and None, of mixed sizes, in the order of the images; padded outputs begin with the single image's."""
+    plan = PLANS[name]
+    pre = Preprocessor(plan, "pil")
+    images = [grouped(image, plan) for image in mixed_images()]
+    rows = [pre(image) for image in images]
+    refused = refused_forms(pre, rows)
+    for form in refused:
+        with pytest.raises(InputError, match="these images"):
+            pre(images, return_tensors=form)
+    forms = {form: pre(images, return_tensors=form) for form in ("np", "pt", None) if form not in refused}
+    for form, out in forms.items():
+        kind = {"np": np.ndarray, "pt": torch.Tensor, None: list}[form]
+        for key in pre.output_names:
+            assert isinstance(out[key], list if key in pre._lists else kind), f"{name}, {form}: {key}"
+            assert len(out[key]) == len(SIZES)
+            for i, row in enumerate(rows):
+                got, want = np.asarray(out[key][i]), row[key][0]
+                if key in pre._padded:
+                    assert not got[..., want.shape[-2] :, :].any()
+                    assert not got[..., want.shape[-1] :].any()
+                    got = got[..., : want.shape[-2], : want.shape[-1]]
+                assert_equal(got, want, f"{name}, {form}: {key} of image {i}")
 
 
 def test_without_padding_a_list_of_mixed_sizes_is_refused(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers.image_utils import ChannelDimension, infer_channel_dimension_format, load_image
 
-import runtime.image
+import runtime.decode
 from runtime import InputError, Preprocessor
 from runtime.image import to_arrays
 from runtime.lowering import check_size, lower
@@ -210,10 +210,10 @@ def refused(message, image, convert=True):
         (torch.device("cpu"), "expected .*, got "),
         ([], "expected at least one image, got an empty list"),
         ((), "expected at least one image, got an empty list"),
-        ([[]], "image 0: expected at least one image, got an empty list"),
+        ([[]], "expected at least one image, got an empty list"),
         ([PIXELS, None], "image 1: expected a PIL image, .*, got NoneType"),
         ([PIXELS, [PIXELS, b""]], "image 1: image 1: the bytes: not an image"),
-        ([[[PIXELS]]], "image 0: lists may be nested once, got a third level"),
+        ([[[PIXELS]]], "image 0: image 0: lists may be nested once, got a third level"),
         (np.zeros((0, 6, 5, 3), np.uint8), "expected at least one image, got "),
         ([PIXELS, np.zeros((0, 6, 5, 3), np.uint8)], "image 1: expected at least one image, got "),
     ],
@@ -328,9 +328,9 @@ def test_missing_files_and_folders(tmp_path):
 
 @pytest.mark.parametrize("image", [PIXELS, torch.from_numpy(PIXELS), Image.fromarray(PIXELS), PNG], ids=type)
 def test_images_of_too_many_pixels(image, monkeypatch):
-    monkeypatch.setattr(runtime.image, "MAX_PIXELS", 29)
+    monkeypatch.setattr(runtime.decode, "MAX_PIXELS", 29)
     refused("expected at most 29 pixels, got 6x5", image)
-    monkeypatch.setattr(runtime.image, "MAX_PIXELS", 30)
+    monkeypatch.setattr(runtime.decode, "MAX_PIXELS", 30)
     assert len(to_arrays(image, convert=True)) == 1
 
 

@@ -1,6 +1,5 @@
 """The public API: what importing pulls in, loading, calling, and what comes out."""
 
-import copy
 import importlib.util
 import json
 import os
@@ -17,7 +16,6 @@ import onnx
 import pytest
 import torch
 from PIL import Image
-from transformers import BatchFeature
 
 import runtime
 from exporter.onnx import build
@@ -366,62 +364,6 @@ def test_return_tensors_is_a_keyword(pre):
         pre(noise(50, 41), None, None, "pt")
 
 
-# --- Features
-
-
-def features():
-    return Features(pixels=torch.ones(2, 3), mask=torch.ones(2, dtype=torch.int64), array=np.ones(2), names=["a"])
-
-
-def test_features_are_a_dict_with_attributes():
-    out = features()
-    assert out.pixels is out["pixels"]
-    assert dict(**out) == dict(out)
-    assert not hasattr(out, "missing")
-    with pytest.raises(AttributeError, match="no output is named 'missing'; there are: pixels, mask, array, names"):
-        _ = out.missing
-    with pytest.raises(KeyError):
-        out["missing"]
-
-
-@pytest.mark.parametrize(
-    ("args", "kwargs"),
-    [
-        ((), {}),
-        (("cpu",), {}),
-        ((torch.device("cpu"),), {}),
-        ((torch.float16,), {}),
-        (("cpu", torch.float16), {}),
-        ((), {"dtype": torch.float64}),
-        ((), {"device": "cpu", "dtype": torch.float16}),
-        (("meta",), {}),
-        (("meta", torch.float16), {}),
-    ],
-)
-def test_features_move_as_transformers_batches(args, kwargs):
-    tensors = {name: value for name, value in features().items() if isinstance(value, torch.Tensor)}
-    expected = BatchFeature(tensors).to(*args, **kwargs)
-    moved = Features(tensors).to(*args, **kwargs)
-    assert isinstance(moved, Features)
-    assert {k: (v.dtype, v.device) for k, v in moved.items()} == {k: (v.dtype, v.device) for k, v in expected.items()}
-
-
-def test_what_is_no_tensor_stays():
-    out = features()
-    moved = out.to(torch.float16)
-    assert moved.array is out.array
-    assert moved.names is out.names
-    assert out.pixels.dtype == torch.float32, "the original changed"
-
-
-def test_features_are_pickled_and_copied():
-    out = features()
-    for twin in (pickle.loads(pickle.dumps(out)), copy.copy(out), copy.deepcopy(out)):
-        assert type(twin) is Features
-        assert list(twin) == list(out)
-        assert_equal(twin.pixels, out.pixels, "pixels")
-
-
 # --- Loading
 
 
@@ -452,7 +394,7 @@ def test_a_torchscript_file_can_be_rebuilt(backend, files):
 
 @pytest.mark.parametrize("backend", ["pil", "torch", "torchscript"])
 def test_a_fused_file_runs_in_onnxruntime_alone(backend, tmp_path):
-    onnx.save(with_plan(build(PLAN), PLAN, **{artifact.FUSED_KEY: "1"}), tmp_path / "fused.onnx")
+    onnx.save(with_plan(build(PLAN), PLAN, **{artifact.FUSED_KEY: "{}"}), tmp_path / "fused.onnx")
     assert runtime.load(tmp_path / "fused.onnx").backend == "onnx"
     with pytest.raises(BackendUnavailable, match=f"a file with a model in it needs backend 'onnx', not '{backend}'"):
         runtime.load(tmp_path / "fused.onnx", backend)
@@ -461,7 +403,7 @@ def test_a_fused_file_runs_in_onnxruntime_alone(backend, tmp_path):
 def test_outputs_of_a_fused_file_are_the_models(tmp_path):
     model = build(PLAN)
     model.graph.output[0].name = model.graph.node[-1].output[0] = "logits"
-    onnx.save(with_plan(model, PLAN, **{artifact.FUSED_KEY: "1"}), tmp_path / "fused.onnx")
+    onnx.save(with_plan(model, PLAN, **{artifact.FUSED_KEY: "{}"}), tmp_path / "fused.onnx")
     pre = runtime.load(tmp_path / "fused.onnx")
     assert pre.output_names == ("logits",)
     images = [noise(50, 41), noise(30, 40)]

@@ -18,9 +18,11 @@ from runtime import ArtifactError, BackendUnavailable, InputError, ParityError, 
 from runtime.ops import CenterCrop, Normalize, Pad, Rescale, Resize
 from runtime.ops.size import Size
 
+from .fused import info, network, save, weight
 from .helpers import noise
 
 MODULE = importlib.import_module("exporter.verify")  # the package's attribute of this name is the function
+FLOAT = onnx.TensorProto.FLOAT
 POINTWISE = (Rescale(1 / 255), Normalize((0.5, 0.4, 0.3), (0.5, 0.6, 0.7)))
 
 
@@ -261,3 +263,85 @@ def test_sizes_stay_positive_around_a_target_of_one_pixel():
 def test_sizes_hold_the_target_of_a_short_edge():
     tried = sizes(plan(Resize(Size(shortest_edge=100), "bicubic", "pillow13")))
     assert any(min(size) == 100 for size in tried)
+
+
+# Files with a model in them.
+
+
+def test_the_preprocessing_of_a_fused_file_is_compared(few_sizes, tmp_path):
+    nodes = [onnx.helper.make_node("Flatten", ["x"], ["y"])]
+    model = save(tmp_path / "m.onnx", nodes, [info("x", FLOAT, ["n", 3, 32, 48])], [info("y", FLOAT, ["n", 4608])])
+    exporter.to_onnx(SQUARE, tmp_path / "fused.onnx", model)
+    rows = exporter.verify(tmp_path / "fused.onnx", [noise(9, 8)])
+    assert rows == tuple(Row("onnx", name, 4608, 0) for name in ("37x53", "90x41", "1x1", "image 0"))
+    error = parity_error(one_value_off(tmp_path / "fused.onnx", tmp_path / "off.onnx", entry=100))
+    assert all(0 <= row.differing < row.values / 20 for row in error.rows)
+
+
+def test_a_fixed_batch_is_filled(few_sizes, tmp_path):
+    exporter.to_onnx(SQUARE, tmp_path / "fused.onnx", network(tmp_path / "m.onnx", shape=(3, 3, 32, 48)))
+    rows = exporter.verify(tmp_path / "fused.onnx", [noise(9, 8)])
+    assert [(row.image, row.values, row.differing) for row in rows][2:] == [("1x1", 24, 0), ("image 0", 24, 0)]
+
+
+def embedding(path, rows, tokens=("n", "length"), dtype=onnx.TensorProto.INT64):
+    """A model that looks up tokens among ``rows``, and adds what it finds to the image's mean."""
+    nodes = [
+        onnx.helper.make_node("GlobalAveragePool", ["x"], ["p"]),
+        onnx.helper.make_node("Flatten", ["p"], ["f"]),
+        onnx.helper.make_node("Gather", ["table", "tokens"], ["g"]),
+        onnx.helper.make_node("ReduceMean", ["g", "axes"], ["m"], keepdims=0),
+        onnx.helper.make_node("Add", ["f", "m"], ["y"]),
+    ]
+    inputs = [info("x", FLOAT, ["n", 3, 32, 48]), info("tokens", dtype, tokens)]
+    weights = {"table": weight(rows, 3), "axes": np.array([1])}
+    return save(path, nodes, inputs, [info("y", FLOAT, ["n", 3])], weights)
+
+
+@pytest.mark.parametrize(
+    ("rows", "tokens", "backend"),
+    [
+        (9, ("n", "length"), "onnx"),
+        (9, ("n", 5), "onnx"),
+        (9, None, "onnx, without its model"),
+        (1, ("n", "length"), "onnx, without its model"),
+    ],
+)
+def test_other_inputs_get_zeros_and_ones(few_sizes, rows, tokens, backend, tmp_path):
+    """Where the model does not run on these, or nobody knows their shape, the preprocessing is compared."""
+    exporter.to_onnx(SQUARE, tmp_path / "fused.onnx", embedding(tmp_path / "m.onnx", rows, tokens))
+    found = exporter.verify(tmp_path / "fused.onnx")
+    values = 3 if backend == "onnx" else 3 * 32 * 48
+    assert found == tuple(Row(backend, name, values, 0) for name in ("37x53", "90x41", "1x1"))
+    if values > 3:  # a mean would not show it
+        off = one_value_off(tmp_path / "fused.onnx", tmp_path / "off.onnx", entry=100)
+        assert {row.backend for row in parity_error(off).rows} == {backend}
+
+
+def test_a_model_that_fails_on_every_image(few_sizes, tmp_path):
+    nodes = [onnx.helper.make_node("Reshape", ["x", "s"], ["y"])]
+    inputs, outputs = [info("x", FLOAT, ["n", 3, "h", "w"])], [info("y", FLOAT, [7])]
+    model = save(tmp_path / "m.onnx", nodes, inputs, outputs, {"s": np.array([7])})
+    exporter.to_onnx(SQUARE, tmp_path / "fused.onnx", model)
+    with pytest.raises(ArtifactError, match=r"fused.onnx: the model fails on every image: .*Reshape"):
+        exporter.verify(tmp_path / "fused.onnx")
+
+
+def test_a_model_that_gives_nan(few_sizes, tmp_path):
+    nodes = [onnx.helper.make_node("Log", ["x"], ["y"])]
+    inputs, outputs = ([info(name, FLOAT, ["n", 3, 32, 48])] for name in "xy")
+    exporter.to_onnx(SQUARE, tmp_path / "fused.onnx", save(tmp_path / "m.onnx", nodes, inputs, outputs))
+    assert not any(row.differing for row in exporter.verify(tmp_path / "fused.onnx"))
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+@pytest.mark.parametrize("backends", [None, ["onnx"], ["torch"]])
+def test_backends_of_a_fused_file(few_sizes, layout, backends, tmp_path):
+    exporter.to_onnx(
+        replace(SQUARE, layout=layout), tmp_path / "f.onnx", network(tmp_path / "m.onnx", ("n", 3, 32, 48))
+    )
+    if backends == ["torch"]:
+        with pytest.raises(BackendUnavailable, match="needs backend 'onnx', not 'torch'"):
+            exporter.verify(tmp_path / "f.onnx", backends=backends)
+    else:
+        assert {row.values for row in exporter.verify(tmp_path / "f.onnx", backends=backends)} == {8}

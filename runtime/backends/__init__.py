@@ -11,7 +11,9 @@ class Backend(Protocol):
     """Runs a Plan on images of one size.
 
     One that reads images wherever they lie has ``run_each`` too, which takes a list of uint8 ``[H, W, 3]``: pixels may
-    be 4 bytes apart, and sizes may differ, but not those behind the Plan's first kernel.
+    be 4 bytes apart, and sizes may differ, but not those behind the Plan's first kernel. One that can write its result
+    anywhere has ``run_into`` besides, ``run_each`` with memory for the image's output, contiguous and apart from the
+    images; what has another shape or dtype, or ``None``, is left alone.
     """
 
     output_names: tuple[str, ...]

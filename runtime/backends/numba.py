@@ -50,9 +50,14 @@ class NumbaBackend:
 
     def run_each(self, images: list[Array]) -> dict[str, Array]:
         """As :class:`.Backend` says: the results are written into one batch, and images of one size run as one."""
+        return self.run_into(images, None)
+
+    def run_into(self, images: list[Array], out: Array | None) -> dict[str, Array]:
+        """As :class:`.Backend` says."""
         if self._first is not None:
             step = self._first.resize
-            batch = self._resize(images, self._axes, step.kernel, step.support, step.weights, self._table)
+            out = None if self._steps else out
+            batch = self._resize(images, self._axes, step.kernel, step.support, step.weights, self._table, out=out)
             sizes = {size.name: np.stack([size.size_of(image) for image in images]) for size in self._sizes}
             if not self._steps:
                 return {self._output: batch, **sizes}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
+from .. import artifact
 from ..errors import ArtifactError
+from ..fusion import Fusion
 from ..plan import Plan
 from .torch import TorchBackend
 
@@ -27,8 +30,28 @@ class TorchScriptBackend(TorchBackend):
                 f"{os.fspath(path)}: torch cannot load it ({str(error).splitlines()[0][:200]})"
             ) from error
         super().__init__(module, plan, device)
+        fusion = artifact.fusion(path)
+        self.fusion = fusion or Fusion()
+        self._fused = fusion is not None
+        if fusion is not None:
+            self.output_names = fusion.outputs
 
     def run(self, images: np.ndarray[Any, Any]) -> dict[str, torch.Tensor]:
         # Optimized, the first two calls take 9 seconds and 300 MB, and those behind no less time than without.
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
-            return super().run(images)
+            result = super().run(images)
+        return named(result) if self._fused else result
+
+
+def named(result: Any, name: str = "output") -> dict[str, torch.Tensor]:
+    """The tensors in what a module gives: under a dict's keys; ``output_0`` and so on in a tuple; else ``output``."""
+    if isinstance(result, torch.Tensor):
+        return {name: result}
+    found: dict[str, torch.Tensor] = {}
+    if isinstance(result, Mapping):
+        for key, value in result.items():
+            found.update(named(value, str(key)))
+    elif isinstance(result, (tuple, list)):
+        for i, value in enumerate(result):
+            found.update(named(value, f"{name}_{i}"))
+    return found

@@ -29,12 +29,24 @@ class ConvertRGB:
         return image.convert("RGB")
 
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """uint8 ``[H, W, 1 | 3 | 4]`` to uint8 ``[H, W, 3]`` (image_transforms.py:788)."""
+        """``[H, W, 1 | 3 | 4]`` to ``[H, W, 3]``, uint8 or floats in [0, 1] (image_transforms.py:788)."""
         channels = image.shape[-1]
         if channels == 1:
             return np.repeat(image, 3, axis=-1)
         if channels == 4:
-            alpha = image[..., 3:] / 255
-            composite: np.ndarray[Any, Any] = np.round(alpha * image[..., :3] + (1 - alpha) * 255)
-            return composite.astype(np.uint8)
+            white = 255 if image.dtype == np.uint8 else 1.0
+            alpha = image[..., 3:] / white
+            composite: np.ndarray[Any, Any] = alpha * image[..., :3] + (1 - alpha) * white
+            return (np.round(composite) if image.dtype == np.uint8 else composite).astype(image.dtype)
         return image
+
+    def reference_torchvision(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """uint8 ``[H, W, 1 | 3 | 4]`` to uint8 ``[H, W, 3]``: in float32, and cut (image_processing_backends.py:156).
+
+        The factors are those of torchvision's ``to_dtype``.
+        """
+        if image.shape[-1] != 4:
+            return self.reference(image)
+        scaled = image.astype(np.float32) * np.float32(1 / 255)
+        composite: np.ndarray[Any, Any] = scaled[..., :3] * scaled[..., 3:] + (1 - scaled[..., 3:])
+        return (composite * np.float32(255 + 1 - 1e-3)).astype(np.uint8)

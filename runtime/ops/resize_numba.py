@@ -79,6 +79,7 @@ def resize(
     weights: str,
     table: Array,
     threads: int | None = None,
+    out: Array | None = None,
 ) -> Array:
     """Images as one batch ``[N, 3, h, w]`` of the table's dtype; neighbours of one size and layout run in one go.
 
@@ -89,6 +90,7 @@ def resize(
         filter, support, weights: as in :func:`runtime.resample.block_weights`.
         table: ``[3, 256]`` of 1, 2 or 4 bytes: what each channel's pixel becomes.
         threads: at most; as many as there are CPUs by default.
+        out: contiguous memory for the batch, used if it has its shape and dtype.
     """
     words = np.ascontiguousarray(table.view(f"u{table.itemsize}").astype(np.uint32))
     batch, done = None, 0
@@ -102,10 +104,12 @@ def resize(
             for n_in, n_out, offset, count, _ in (columns, rows)
         )
         if batch is None:
+            shape = len(images), 3, rows[3], columns[3]
             # NumPy asks for huge pages, where torch's small ones cost more than the arithmetic.
-            batch = np.empty((len(images), 3, rows[3], columns[3]), table.dtype)
-        out = batch[done : done + len(same)].view(np.uint8)
-        _resize(same, xs, ys, vertical, words, out, table.itemsize, threads)
+            fits = out is not None and out.shape == shape and out.dtype == table.dtype
+            batch = out if fits else np.empty(shape, table.dtype)
+        part = batch[done : done + len(same)].view(np.uint8)
+        _resize(same, xs, ys, vertical, words, part, table.itemsize, threads)
         done += len(same)
     assert batch is not None
     return batch

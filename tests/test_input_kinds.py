@@ -1,0 +1,460 @@
+"""Every kind of input, and mixtures, given to us and to transformers: the same bits, or a refusal on purpose."""
+
+import io
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+from transformers.image_utils import load_image
+
+import exporter
+from models.config import to_steps
+from models.families import FAMILIES
+from runtime import InputError, Plan, Preprocessor, UnsupportedConfig, load
+from runtime.floats import takes_floats
+from runtime.image import to_arrays
+from runtime.ops import CenterCrop, ConvertRGB, Interpolate, Normalize, Rescale, Resize
+from runtime.ops.size import Size
+
+from .families import NEEDED, SMALLER, grouped, threads
+from .helpers import INSTALLED_ORDER, assert_equal, make_plan, noise, write_artifacts
+
+HEIGHT, WIDTH = 40, 33
+RGB, OTHER = noise(HEIGHT, WIDTH), noise(17, 50)
+LAYOUTS = (None, "channels_first", "channels_last")
+
+
+SMALL = {"size": {"height": 24, "width": 20}}
+CLIP = {"size": {"shortest_edge": 24}, "crop_size": 20}
+PROCESSORS = {
+    "converts": (transformers.CLIPImageProcessorPil, "CLIP", CLIP, "pillow"),
+    "does not": (transformers.ViTImageProcessorPil, "ViT", SMALL, "pillow"),
+    "torchvision": (transformers.CLIPImageProcessor, "CLIP", CLIP, "torchvision"),
+}
+"""transformers' class, the family, the config and the reference."""
+
+
+def trace(family, config, folder, **options):
+    file = folder / "preprocessor_config.json"
+    file.write_text(json.dumps({"image_processor_type": f"{family}ImageProcessor", **config}))
+    return exporter.trace(file, **options)
+
+
+def made(row, folder):
+    """The name of the row, transformers' class, and ours."""
+    kind, family, config, reference = PROCESSORS[row]
+    return row, kind(**config), Preprocessor(trace(family, config, folder, reference=reference), "numba")
+
+
+@pytest.fixture(scope="module", params=PROCESSORS)
+def both(request, tmp_path_factory):
+    return made(request.param, tmp_path_factory.mktemp("config"))
+
+
+@pytest.fixture(scope="module", params=["converts", "does not"])
+def pillow(request, tmp_path_factory):
+    """The classes that resize floats by way of uint8."""
+    return made(request.param, tmp_path_factory.mktemp("config"))
+
+
+def lab():
+    profiles = (ImageCms.createProfile(name) for name in ("sRGB", "LAB"))
+    return ImageCms.applyTransform(Image.fromarray(RGB), ImageCms.buildTransform(*profiles, "RGB", "LAB"))
+
+
+def transparent(image, value):
+    image.info["transparency"] = value
+    return image
+
+
+RGBA = Image.fromarray(noise(HEIGHT, WIDTH, 1, channels=4), "RGBA")
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr", "HSV", "I", "F")
+PILLOW = {
+    **{f"pil {mode}": RGBA.convert(mode) for mode in MODES},
+    "pil LAB": lab(),
+    "pil I;16": Image.fromarray(noise(HEIGHT, WIDTH)[..., 0].astype(np.uint16) * 200),
+    "pil P, transparent": transparent(Image.fromarray(RGB).quantize(16), 3),
+    "pil P, alpha": transparent(Image.fromarray(RGB).quantize(16), bytes(range(0, 256, 16))),
+    "pil L, transparent": transparent(Image.fromarray(RGB[..., 0] // 32), 2),
+    "pil RGB, transparent": transparent(Image.fromarray(RGB // 128 * 255), (255, 0, 255)),
+}
+ARRAYS = {
+    **{f"HWC of {n}": noise(HEIGHT, WIDTH, channels=n) for n in range(1, 6)},
+    **{f"CHW of {n}": noise(HEIGHT, WIDTH, channels=n).transpose(2, 0, 1) for n in range(1, 6)},
+    **{
+        f"ambiguous {shape}": noise(*shape[:2], channels=shape[2])
+        for shape in [(3, 33, 3), (3, 3, 3), (1, 33, 3), (3, 33, 4), (4, 33, 3), (4, 3, 3), (1, 3, 4), (3, 3, 33)]
+    },
+    "tensor HWC": torch.from_numpy(RGB),
+    "tensor CHW": torch.from_numpy(RGB).permute(2, 0, 1),
+    "tensor RGBA": torch.from_numpy(np.asarray(RGBA).copy()),
+    "2 axes": RGB[..., 0],
+    "5 axes": RGB[None, None],
+}
+OF_VALUES = {
+    "float64": RGB / 255,
+    "float32": RGB.astype(np.float32),
+    "int64": RGB.astype(np.int64),
+    "bool": RGB > 100,
+    "bfloat16": torch.rand(3, HEIGHT, WIDTH).bfloat16(),
+}
+PIL_RGB = Image.fromarray(RGB)
+LISTS = {
+    "list": [RGB, OTHER, RGB],
+    "tuple": (PIL_RGB, Image.fromarray(OTHER)),
+    "mixture": [PIL_RGB, OTHER, torch.from_numpy(RGB), OTHER.transpose(2, 0, 1), PIL_RGB],
+    "batch": np.stack([RGB, RGB[::-1]]),
+    "batch CHW": torch.from_numpy(np.stack([RGB, RGB[::-1]])).permute(0, 3, 1, 2),
+    "list of batches": [np.stack([RGB, RGB]), OTHER[None]],
+    "lists": [[PIL_RGB], [RGB, OTHER]],
+    "lists, one empty": [[PIL_RGB], [], [RGB]],
+    "image and list": [RGB, [OTHER]],
+    "image and batch": [RGB, OTHER[None]],
+    "no images": [],
+    "no images in lists": [[], []],
+    "three levels": [[[RGB]]],
+    "none": None,
+    "text": {"image": RGB},
+    "bytes": b"",
+}
+KINDS = {**PILLOW, **ARRAYS, **OF_VALUES, **LISTS}
+
+DEEP = ("pil YCbCr", "pil HSV", "pil LAB")
+"""Modes of three bands that are not RGB: without conversion transformers takes them for it."""
+
+REFUSED = {
+    "converts": ("float64", "float32", "int64", "bool"),
+    "does not": (*DEEP, "float64", "float32", "int64", "bool"),
+    "torchvision": ("float64", "float32", "int64", "bool", "bfloat16"),
+}
+"""What transformers takes and we do not: floats without do_rescale=False would be rescaled twice."""
+
+TAKEN = ("image and list", "image and batch")
+"""What we take and transformers does not."""
+
+
+def outcome(run):
+    try:
+        return np.asarray(run()["pixel_values"]), None
+    except Exception as error:  # transformers raises about anything
+        return None, error
+
+
+@pytest.mark.filterwarnings("ignore:Palette images with Transparency expressed in bytes:UserWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_bits_or_a_refusal(kind, both):
+    row, theirs, ours = both
+    compared = 0
+    for layout in LAYOUTS if kind in ARRAYS or kind in ("pil RGB", "batch") else (None,):
+        options = {} if layout is None else {"input_data_format": layout}
+        want, reason = outcome(lambda: theirs(KINDS[kind], return_tensors="np", **options))  # noqa: B023
+        got, error = outcome(lambda: ours(KINDS[kind], **options))  # noqa: B023
+        what = f"{kind}, {row}, {layout}"
+        assert error is None or type(error) is InputError, what
+        if want is None:
+            assert (got is not None) == (kind in TAKEN), f"{what}: transformers says {reason!r}"
+        else:
+            assert (got is None) == (kind in REFUSED[row]), f"{what}: {error}"
+        if want is not None and got is not None:
+            assert_equal(got, want, what)
+            compared += 1
+    if row == "converts" and kind in PILLOW:
+        assert compared
+
+
+def test_rgba_arrays_differ_between_the_references(tmp_path):
+    # Pillow's classes round what torchvision's cut.
+    image = np.asarray(RGBA)
+    results = [
+        Preprocessor(Plan((ConvertRGB(),), reference), "pil")(image).pixel_values
+        for reference in ("pillow13", "torchvision")
+    ]
+    assert (results[0] != results[1]).any()
+
+
+@pytest.mark.parametrize("layout", ["channels_middle", "", "NHWC", 0, False])
+def test_unknown_layouts(layout):
+    with pytest.raises(ValueError, match=f"input_data_format: expected 'channels_first' .*, got {layout!r}"):
+        Preprocessor(make_plan(), "pil")(RGB, input_data_format=layout)
+
+
+# --- Files
+
+
+def encoded(image, format, **options):
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def animation(format):
+    frames = [Image.fromarray(noise(HEIGHT, WIDTH, seed)) for seed in range(3)]
+    frames = [frame.quantize(16) for frame in frames] if format == "GIF" else frames
+    more = {"lossless": True} if format == "WEBP" else {}
+    return encoded(frames[0], format, save_all=True, append_images=frames[1:], duration=50, **more)
+
+
+def oriented(number, format):
+    exif = Image.Exif()
+    exif[0x0112] = number
+    return encoded(PIL_RGB, format, exif=exif)
+
+
+def cmyk_by_adobe():
+    """A CMYK JPEG with Adobe's marker, whose levels are inverted."""
+    return encoded(RGBA.convert("CMYK"), "JPEG")
+
+
+FILES = {
+    **{f"{format} of {n}": oriented(n, format) for format in ("JPEG", "PNG", "WEBP", "TIFF") for n in range(1, 9)},
+    **{f"animated {format}": animation(format) for format in ("GIF", "WEBP", "PNG", "TIFF")},
+    **{f"JPEG, sampling {n}": encoded(PIL_RGB, "JPEG", subsampling=n) for n in range(3)},
+    "JPEG, progressive": encoded(PIL_RGB, "JPEG", progressive=True),
+    "JPEG, gray": encoded(PIL_RGB.convert("L"), "JPEG"),
+    "JPEG, progressive gray": encoded(PIL_RGB.convert("L"), "JPEG", progressive=True),
+    "JPEG, RGB": encoded(PIL_RGB, "JPEG", keep_rgb=True),
+    "JPEG, CMYK": cmyk_by_adobe(),
+    "JPEG, progressive CMYK": encoded(RGBA.convert("CMYK"), "JPEG", progressive=True),
+    "JPEG, restarts": encoded(PIL_RGB, "JPEG", restart_marker_rows=1),
+    "MPO": encoded(PIL_RGB, "MPO", save_all=True, append_images=[Image.fromarray(RGB[::-1])]),
+    **{f"PNG, {mode}": encoded(RGBA.convert(mode), "PNG") for mode in ("1", "L", "LA", "P", "RGBA")},
+    "PNG, I;16": encoded(PILLOW["pil I;16"], "PNG"),
+    "PNG, transparent color": encoded(PIL_RGB, "PNG", transparency=tuple(map(int, RGB[0, 0]))),
+    "PNG, transparent palette": encoded(PIL_RGB.quantize(16), "PNG", transparency=3),
+    "GIF, transparent": encoded(PIL_RGB.quantize(16), "GIF", transparency=3),
+    **{f"TIFF, {mode}": encoded(RGBA.convert(mode), "TIFF") for mode in ("1", "L", "LA", "RGBA", "CMYK", "F")},
+    "WEBP, RGBA": encoded(RGBA, "WEBP", lossless=True),
+    "BMP": encoded(PIL_RGB, "BMP"),
+    "ICO": encoded(RGBA, "ICO", sizes=[(32, 32)]),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Palette images with Transparency expressed in bytes:UserWarning")
+@pytest.mark.parametrize("name", FILES)
+def test_files_equal_load_image(name, tmp_path):
+    path = tmp_path / "image"
+    path.write_bytes(FILES[name])
+    with Image.open(path) as image:
+        want = np.asarray(load_image(image))
+    for source in (
+        path,
+        str(path),
+        pathlib.PurePath(path),
+        FILES[name],
+        bytearray(FILES[name]),
+        memoryview(FILES[name]),
+    ):
+        for convert in (True, False):
+            (got,) = to_arrays(source, convert)
+            assert_equal(got, want, f"{name}, {type(source).__name__}")
+
+
+@pytest.mark.filterwarnings("ignore:The image decoding and encoding capabilities of TorchVision:DeprecationWarning")
+def test_orientation_counts_for_files_alone(both, tmp_path):
+    """transformers turns paths upright, in load_image, and PIL images not."""
+    row, theirs, ours = both
+    for number in range(1, 9):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(FILES[f"PNG of {number}"])
+        want = theirs(str(path), return_tensors="np")["pixel_values"]
+        assert_equal(ours(path).pixel_values, want, f"{row}, a path of {number}")
+        with Image.open(path) as image:
+            as_it_lies = theirs(image, return_tensors="np")["pixel_values"]
+            assert_equal(ours(image).pixel_values, as_it_lies, f"{row}, a PIL image of {number}")
+        assert np.array_equal(want, as_it_lies) == (number == 1)
+
+
+def test_a_list_of_all_kinds(both, tmp_path):
+    row, theirs, ours = both
+    path = tmp_path / "image"
+    path.write_bytes(FILES["JPEG of 6"])
+    images = [RGB, PIL_RGB, path, torch.from_numpy(OTHER), FILES["PNG of 3"], OTHER.transpose(2, 0, 1), str(path)]
+    upright = load_image(str(path))
+    known = [RGB, PIL_RGB, upright, OTHER, Image.fromarray(RGB[::-1, ::-1]), OTHER, upright]
+    assert_equal(ours(images).pixel_values, theirs(known, return_tensors="np")["pixel_values"], row)
+
+
+# --- Floats
+
+
+VIT = Plan(
+    (
+        Resize(Size(height=9, width=8), "bilinear", INSTALLED_ORDER),
+        Rescale(1 / 255),
+        Normalize((0.5,) * 3, (0.5,) * 3),
+    ),
+    INSTALLED_ORDER,
+)
+
+
+def floats(seed=0, dtype=np.float32, height=HEIGHT, width=WIDTH, channels=3):
+    rng = np.random.default_rng(seed)
+    values = rng.random((height, width, channels))
+    values.flat[::7] = rng.integers(0, 256, values.flat[::7].shape) / 255  # levels too, which the cut may miss
+    return values.astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("channels_first", [True, False])
+def test_floats_in_0_to_1(dtype, channels_first, pillow):
+    row, theirs, ours = pillow
+    images = [floats(seed, dtype) for seed in range(5)]
+    images = [np.moveaxis(image, -1, 0) for image in images] if channels_first else images
+    want = theirs(images, return_tensors="np", do_rescale=False)["pixel_values"]
+    for given_images in (images, [torch.from_numpy(image) for image in images], np.stack(images)):
+        assert_equal(ours(given_images, do_rescale=False).pixel_values, want, row)
+
+
+@given(
+    value=st.floats(0, 1, width=32),
+    step=st.floats(0, 1, width=32),
+    height=st.integers(2, 40),
+    width=st.integers(2, 40),
+)
+def test_floats_of_any_value(value, step, height, width):
+    theirs = transformers.ViTImageProcessorPil(size={"height": 9, "width": 8})
+    image = np.full((height, width, 3), value, np.float32)
+    image[::2, 1::2] = step
+    want, _ = outcome(lambda: theirs(image, return_tensors="np", do_rescale=False, input_data_format="channels_last"))
+    got, error = outcome(lambda: Preprocessor(VIT, "pil")(image, do_rescale=False, input_data_format="channels_last"))
+    if got is None:
+        assert "all 0 or 1" in str(error)
+        assert {value, step} == {0.0, 1.0} or max(value, step) < 1e-7 or {round(value, 6), round(step, 6)} == {0, 1}
+    else:
+        assert_equal(got, want, f"{value}, {step}")
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_images_of_one_value(value, pillow):
+    _, theirs, ours = pillow
+    image = np.full((HEIGHT, WIDTH, 3), value, np.float32)
+    image[..., 1] = 0  # a channel of its own
+    want = theirs(image, return_tensors="np", do_rescale=False)["pixel_values"]
+    assert_equal(ours(image, do_rescale=False).pixel_values, want, str(value))
+
+
+def test_zeros_and_ones_are_refused(pillow):
+    # transformers takes them for levels 0 and 1, and rounds to these.
+    _, theirs, ours = pillow
+    image = (RGB > 100).astype(np.float32)
+    with pytest.raises(InputError, match=r"do_rescale=False: these values are all 0 or 1, .* pass them\s+times 255"):
+        ours(image, do_rescale=False)
+    taken = theirs(image, return_tensors="np", do_rescale=False)["pixel_values"]
+    assert len(np.unique(taken[0, 0])) == 2
+    assert len(np.unique(ours((image * 255).astype(np.uint8)).pixel_values[0, 0])) > 2
+
+
+def test_floats_with_transparency_and_gray(pillow):
+    row, theirs, ours = pillow
+    for channels in (1, 4):
+        image = floats(3, channels=channels)
+        want, _ = outcome(lambda: theirs(image, return_tensors="np", do_rescale=False))  # noqa: B023
+        got, _ = outcome(lambda: ours(image, do_rescale=False))  # noqa: B023
+        assert (want is None) == (got is None) == (row == "does not")
+        if want is not None:
+            assert_equal(got, want, f"{channels} channels")
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (floats() * 255, r"expected values in \[0, 1\]; pass levels of 0 to 255 as uint8"),
+        (floats() - 0.5, r"expected values in \[0, 1\]"),
+        (np.full((5, 6, 3), np.nan, np.float32), r"expected values in \[0, 1\]"),
+        (np.full((5, 6, 3), np.inf, np.float32), r"expected values in \[0, 1\]"),
+        (RGB, r"expected floats in \[0, 1\], got uint8"),
+        (torch.from_numpy(RGB), r"expected floats in \[0, 1\], got uint8"),
+        (RGB.astype(np.int64), r"expected floats in \[0, 1\], got int64"),
+        (torch.rand(3, 5, 6).bfloat16(), r"expected floats in \[0, 1\], got bfloat16"),
+        (PIL_RGB, r"expected floats in \[0, 1\], got a PIL image; leave out do_rescale"),
+        (FILES["BMP"], r"expected floats in \[0, 1\], got an encoded image; leave out do_rescale"),
+    ],
+    ids=range(10),
+)
+def test_what_is_no_float_in_0_to_1(image, message, pillow):
+    _, _, ours = pillow
+    with pytest.raises(InputError, match=f"^do_rescale=False: {message}"):
+        ours(image, do_rescale=False)
+    with pytest.raises(InputError, match=f"^image 1: do_rescale=False: {message}"):
+        ours([floats(), image], do_rescale=False)
+
+
+def test_floats_without_do_rescale_are_told_of_it(both):
+    with pytest.raises(InputError, match=r"got float32: pass floats in \[0, 1\] with do_rescale=False"):
+        both[2](floats())
+
+
+def test_do_rescale_as_the_plan_has_it(both, tmp_path):
+    _, theirs, ours = both
+    assert_equal(ours(RGB, do_rescale=True).pixel_values, ours(RGB).pixel_values, "True")
+    _, family, config, reference = PROCESSORS[both[0]]
+    plan = trace(family, {**config, "do_rescale": False}, tmp_path, reference=reference)
+    levels = Preprocessor(plan, "pil")
+    want = theirs(RGB, return_tensors="np", do_rescale=False)["pixel_values"]
+    for do_rescale in (None, False):
+        assert_equal(levels(RGB, do_rescale=do_rescale).pixel_values, want, str(do_rescale))
+    with pytest.raises(InputError, match="do_rescale=True: this Plan does not rescale"):
+        levels(RGB, do_rescale=True)
+    with pytest.raises(InputError, match="got float32"):
+        levels(floats(), do_rescale=False)
+
+
+RESIZE = Resize(Size(height=9, width=8), "bilinear", "pillow13")
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (Rescale(1 / 255),),
+        (Rescale(1 / 255), Interpolate(Size(height=9, width=8), "bilinear", False)),
+        (CenterCrop(5, 5), RESIZE, Rescale(1 / 255)),
+        (RESIZE, RESIZE, Rescale(1 / 255)),
+        (RESIZE, Rescale(1 / 127.5)),
+        (RESIZE, Rescale(1 / 255, 1.0)),
+        (Resize(Size(height=9, width=8), "bilinear", "pillow12.1", "torchvision"), Rescale(1 / 255)),
+    ],
+    ids=str,
+)
+def test_plans_that_take_no_floats(steps):
+    with pytest.raises(InputError, match="do_rescale=False: only a Plan that resizes with Pillow first and rescales"):
+        Preprocessor(make_plan(*steps), "pil")(floats(), do_rescale=False)
+
+
+def families_with_floats():
+    for name, family in FAMILIES.items():
+        if not family.has_pil:
+            continue
+        try:
+            plan = Plan(to_steps(family, {**NEEDED.get(name, {})}, {}, INSTALLED_ORDER), INSTALLED_ORDER)
+        except (UnsupportedConfig, ValueError):
+            continue
+        if takes_floats(plan):
+            yield name
+
+
+@pytest.mark.parametrize("name", list(families_with_floats()))
+def test_floats_in_every_family(name, tmp_path):
+    config = {**NEEDED.get(name, {}), **SMALLER.get(name, {})}
+    plan = trace(name, config, tmp_path)
+    theirs = getattr(transformers, f"{name}ImageProcessor{'Pil' if FAMILIES[name].has_torchvision else ''}")(**config)
+    for height, width in ((61, 90), (90, 61)):
+        image = grouped(floats(height, height=height, width=width), plan)
+        with threads(1):
+            want = theirs(image, return_tensors="np", do_rescale=False)
+        want = want if hasattr(want, "keys") else {plan.output: want}  # Idefics gives the bare array
+        got = Preprocessor(plan, "pil")(image, do_rescale=False)
+        for key in got:
+            assert_equal(got[key], want[key], f"{name}: {key}")
+
+
+@pytest.mark.parametrize("backend", ["pil", "numba", "torch", "torchscript", "onnx"])
+def test_every_backend_takes_floats(backend, tmp_path):
+    want = Preprocessor(VIT, "pil")(floats(), do_rescale=False).pixel_values
+    pre = load(write_artifacts(VIT, tmp_path)[backend], backend)
+    assert_equal(pre(floats(), do_rescale=False).pixel_values, want, backend)
