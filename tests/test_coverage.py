@@ -45,7 +45,8 @@ def test_a_model_type_has_one_row():
     [
         ("CLIP", "exact", ""),
         ("Detr", "exact", ""),
-        ("DINOv3ViT", "bounded", "1e-05"),
+        ("DINOv3ViT", "exact", ""),
+        ("Owlv2", "bounded", "2e-06"),
         ("LayoutLMv2", "partly", "apply_ocr"),
         ("Nougat", "exact", ""),
         ("Qwen2VL", "refused", "the grid of patches depends on the image"),
