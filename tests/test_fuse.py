@@ -95,6 +95,7 @@ def branching(path, name, version=18):
     <ir_version: 8, opset_import: ["": {version}]>
     g (float[n,3,32,32] x) => (float[n,3,1,1] y, float[n,3,1,1] z) {{
         {name} = GlobalAveragePool(x)
+        inside_only = Neg({name})
         sum = ReduceSum <keepdims: int = 0> ({name})
         zero = Constant <value: tensor = float {{0}}> ()
         positive = Greater(sum, zero)
@@ -106,7 +107,7 @@ def branching(path, name, version=18):
         z = Loop (times, yes, {name}) <
             body: graph = body (int64 i, bool on, float[n,3,1,1] state) => (bool again, float[n,3,1,1] next) {{
                 again = Identity(on)
-                next = Add(state, {name})
+                next = Add(state, inside_only)
             }}>
     }}"""
     onnx.save(onnx.parser.parse_model(text), path)

@@ -11,6 +11,8 @@ import transformers
 from torch import nn
 
 import exporter
+import exporter.fusing.data
+import exporter.fusing.module
 from runtime import ArtifactError, BackendUnavailable, load
 
 from .fused import plan, run, session, verify
@@ -99,6 +101,15 @@ class Unknown(nn.Module):
 
     def forward(self, x):
         return x.new_tensor(np.sort(x.detach().numpy().ravel())[:3])
+
+
+@pytest.mark.slow
+def test_a_large_modules_weights_lie_beside_the_file(tmp_path, monkeypatch):
+    for part in (exporter.fusing.module, exporter.fusing.data):
+        monkeypatch.setattr(part, "LARGEST", 100)
+    exporter.to_onnx(plan(), tmp_path / "fused.onnx", network())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fused.onnx", "fused.onnx.data"]
+    verify(tmp_path / "fused.onnx")
 
 
 @pytest.mark.slow

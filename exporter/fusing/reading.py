@@ -137,8 +137,6 @@ def at_opset(model: onnx.ModelProto, wanted: int | None, path: Path) -> tuple[on
         raise ArtifactError(
             f"{path}: {advice}expected {OPSETS[0]} to {OPSETS[-1]}, got {target}: export the model for one of these"
         )
-    if own is None:
-        model.opset_import.append(helper.make_opsetid("", target))
     if own in (None, target):
         return model, target
     try:

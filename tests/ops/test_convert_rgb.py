@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from transformers.image_processing_backends import TorchvisionBackend
 from transformers.image_transforms import convert_to_rgb
 from transformers.image_utils import ChannelDimension
 
-from runtime import InputError, Preprocessor
+from runtime import InputError, Plan, Preprocessor
 from runtime.image import to_arrays
 from runtime.ops import ConvertRGB, Rescale
 
@@ -78,6 +80,20 @@ def test_every_alpha_and_value():
     image = np.stack([value, value[::-1], value.T, alpha], axis=-1)
     expected = convert_to_rgb(image, return_numpy=True, input_data_format=ChannelDimension.LAST)
     assert_equal(ConvertRGB().reference(image), expected, "reference")
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_arrays_equal_transformers_torchvision_classes(channels):
+    value, alpha = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    image = np.stack([value, value[::-1], value.T, alpha], axis=-1)[..., -channels:]
+    theirs = TorchvisionBackend.convert_to_rgb(None, torch.from_numpy(image).permute(2, 0, 1), ChannelDimension.FIRST)
+    expected = theirs.permute(1, 2, 0).numpy()
+    assert_equal(ConvertRGB().reference_torchvision(image), expected, "reference")
+    plan = Plan((ConvertRGB(),), reference="torchvision")
+    for given_image in (image, torch.from_numpy(image)):
+        assert_equal(Preprocessor(plan, "pil")(given_image).pixel_values, first(expected), "call")
+    differing = (expected != ConvertRGB().reference(image)).sum()
+    assert (differing > 0) == (channels == 4), "Pillow's classes round where torchvision's cut"
 
 
 def test_transparency_is_white():
