@@ -64,7 +64,9 @@ def build_parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) ->
     export.add_argument(
         "--labels", metavar="FILE", help="class names, one a line or a JSON list; else config.json's id2label"
     )
-    export.add_argument("--opset", type=int, metavar="N", help="of the ONNX file: 18 (default, or the model's) and up")
+    export.add_argument(
+        "--opset", type=int, metavar="N", help="of the ONNX file: 14 and up; 18 by default, or the model's"
+    )
     export.add_argument("--no-verify", action="store_true", help="skip the comparison with the reference")
 
     verify = command("verify", "compare an artifact with the reference", "verify vit.onnx photo.jpg")

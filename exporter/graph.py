@@ -107,7 +107,11 @@ class Value:
 
 
 class Graph:
-    """Collects nodes and constants; :meth:`build` makes the ``ModelProto``."""
+    """Collects nodes and constants; :meth:`build` makes the ``ModelProto``.
+
+    With a ``prefix``, for joining it to a model, it has no local functions, but what is in them: where a file has any,
+    onnxruntime optimizes all of it once more, and a model in it would not give its own last bits.
+    """
 
     def __init__(self, prefix: str = "") -> None:
         self.inputs: list[onnx.ValueInfoProto] = []
@@ -118,6 +122,7 @@ class Graph:
         self._scope: list[str] = [prefix] if prefix else []
         self._used: dict[str, int] = {}
         self._functions: dict[str, tuple[list[str], str, list[onnx.NodeProto]]] = {}
+        self._bodies: dict[str, Callable[..., Value]] | None = {} if prefix else None
 
     @contextlib.contextmanager
     def scope(self, name: str) -> Iterator[None]:
@@ -261,6 +266,10 @@ class Graph:
 
     def function(self, name: str, dtypes: Sequence[str], body: Callable[..., Value]) -> str:
         """Adds a local function whose inputs have ``dtypes``; :meth:`call` calls it."""
+        if self._bodies is not None:
+            name = self.unique(name)
+            self._bodies[name] = body
+            return name
         outer = self._nodes, self._initializers, self._constants, self._scope, self._used
         self._nodes, self._initializers, self._constants, self._scope, self._used = [], {}, {}, [], {}
         inputs = [Value(self, f"input_{i}", dtype) for i, dtype in enumerate(dtypes)]
@@ -275,6 +284,9 @@ class Graph:
 
     def call(self, function: str, *inputs: Value, dtype: str) -> Value:
         """The result of a local function."""
+        if self._bodies is not None:
+            with self.scope(function.rpartition("/")[2]):
+                return self._bodies[function](*inputs)
         return self.node(function, *inputs, dtype=dtype, name=function.rpartition(".")[2], domain=DOMAIN)
 
     def build(self, opset: int, ir_version: int, name: str) -> onnx.ModelProto:

@@ -10,7 +10,9 @@ import numpy as np
 import onnx
 
 from models import postprocess as choosing
+from runtime import artifact
 from runtime.errors import ArtifactError
+from runtime.fusion import Fusion
 from runtime.plan import Plan
 from runtime.postprocess import Postprocess
 from runtime.postprocess.tensors import Array
@@ -48,8 +50,12 @@ def choose(plan: Plan, model: onnx.ModelProto, name: str, names: Mapping[str, st
         UnsupportedConfig: the source has no post-processing of this name.
     """
     outputs = {value.name: value for value in model.graph.output}
-    if name == "none":
+    props = {entry.key: entry.value for entry in model.metadata_props}
+    unbatched = artifact.FUSED_KEY in props and Fusion.from_json(props[artifact.FUSED_KEY]).unbatched
+    if name == "none" or (unbatched and name == "auto"):
         return None
+    if unbatched:
+        raise ArtifactError(f"{name} needs outputs with an axis for the batch: export the model with one")
     if name != "auto":
         return _renamed(choosing.named(plan, name), list(outputs), names)
     found = choosing.of_architecture(plan)
@@ -59,6 +65,11 @@ def choose(plan: Plan, model: onnx.ModelProto, name: str, names: Mapping[str, st
     if len(scores) != 1:
         return None
     return _renamed(choosing.methods(plan)[choosing.CLASSIFICATION], scores, names)
+
+
+def read_by(plan: Plan) -> tuple[str, ...]:
+    """The names of a model's outputs that post-processing behind ``plan`` may read."""
+    return tuple(dict.fromkeys(name for post in choosing.methods(plan).values() for name in read_names(post).values()))
 
 
 def _last(value: onnx.ValueInfoProto, rank: int) -> int | None:
@@ -108,7 +119,7 @@ def attach(model: onnx.ModelProto, plan: Plan) -> None:
     xp = Tensors(g)
     size = plan.input_size or _image_size(g, plan)
     results = post.run(xp, read, size)
-    sizes = {"height": size[0], "width": size[1], "batch": _batch(graph)}
+    sizes = {"height": size[0], "width": size[1], "batch": _batch(known[value.name])}
     for name, axes in post.outputs.items():
         shape = [sizes.get(axis, f"{PREFIX}_{axis}") if isinstance(axis, str) else axis for axis in axes]
         g.output(results[name], name, [n if isinstance(n, (int, str)) else a for n, a in zip(shape, axes, strict=True)])
@@ -154,11 +165,13 @@ def detach(model: onnx.ModelProto, plan: Plan) -> Callable[[Mapping[str, Array],
     return results
 
 
-def _batch(graph: onnx.GraphProto) -> int | str:
-    """The images' first axis, as the file has it."""
-    dim = next(value for value in graph.input if value.name == "images").type.tensor_type.shape.dim[0]
-    size: int | str = dim.dim_value if dim.HasField("dim_value") else dim.dim_param
-    return size
+def _batch(output: onnx.ValueInfoProto) -> int | str:
+    """The first axis of one of the model's outputs: with groups of images, these are fewer than the images."""
+    dims = output.type.tensor_type.shape.dim
+    if not dims:
+        return "batch"
+    size: int | str = dims[0].dim_value if dims[0].HasField("dim_value") else dims[0].dim_param
+    return size or "batch"
 
 
 def _image_size(g: Graph, plan: Plan) -> tuple[Any, Any]:

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import onnx
 import transformers
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from exporter.postprocess import attach
 from models.families import FAMILIES
@@ -98,3 +98,17 @@ def families_with(method):
     return {
         name for name in FAMILIES if hasattr(getattr(transformers, f"{name}ImageProcessor"), f"post_process_{method}")
     }
+
+
+def classifier(path):
+    """A model in a file: the means of the channels of 32 x 32 pixels, multiplied to 4 ``logits``."""
+    weight = np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32)
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["pixel_values"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["logits"]),
+    ]
+    image = helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, ["batch", 3, 32, 32])
+    scores = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 4])
+    graph = helper.make_graph(nodes, "classifier", [image], [scores], [numpy_helper.from_array(weight, "weight")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), path)

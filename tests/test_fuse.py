@@ -1,9 +1,13 @@
 """A model behind the preprocessing in one ONNX file: names, opsets, and all else that a model holds."""
 
+import warnings
+
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
+import transformers
 from onnx import TensorProto, helper, numpy_helper
 
 import exporter
@@ -343,6 +347,33 @@ def test_equal_at_every_level_of_optimization(optimized, tmp_path):
     images = np.stack([noise(29, 27, i) for i in range(3)])
     want = outputs(sessions[1], **outputs(sessions[0], images=images))
     assert_equal(outputs(sessions[2], images=images)["logits"], want["logits"], f"optimized: {optimized}")
+
+
+def test_a_fused_file_has_no_functions_of_ours(tmp_path):
+    """onnxruntime optimizes a file with functions once more, and so would give a model other last bits."""
+    network(tmp_path / "model.onnx")
+    whole = exporter.trace("clip-vit-base-patch32", size=40, crop_size=32)
+    fused = assert_fused(whole, tmp_path / "model.onnx")
+    assert onnx.load(tmp_path / "pre.onnx").functions
+    assert not onnx.load(fused).functions
+
+
+@pytest.mark.slow
+def test_a_model_that_nobody_simplified(tmp_path):
+    """Its constants are nodes, of which onnxruntime folds some in one pass and more in two."""
+    config = transformers.ViTConfig(
+        hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, image_size=32, patch_size=8
+    )
+    network = transformers.ViTForImageClassification(config).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        torch.onnx.export(
+            network, (torch.zeros(2, 3, 32, 32),), tmp_path / "model.onnx", input_names=["pixel_values"],
+            output_names=["logits"], dynamic_shapes={"pixel_values": {0: torch.export.Dim("batch")}}, dynamo=True,
+            optimize=False, external_data=False, verbose=False,
+        )  # fmt: skip
+    whole = exporter.trace("vit-base-patch16-224", size=32)
+    assert_fused(whole, tmp_path / "model.onnx", postprocess="none")
 
 
 def test_files_fused_already(tmp_path):

@@ -9,10 +9,11 @@ from onnx import TensorProto, helper
 
 import exporter
 import runtime
-from exporter.postprocess import attach, choose
+from exporter.postprocess import attach, choose, read_by
 from models import postprocess
 from models.families import FAMILIES
-from runtime import ArtifactError, Plan, UnsupportedConfig
+from runtime import ArtifactError, Plan, UnsupportedConfig, artifact, checksum
+from runtime.fusion import Fusion
 from runtime.ops import ConvertRGB
 from runtime.postprocess import (
     POSTPROCESSORS,
@@ -27,8 +28,7 @@ from runtime.postprocess.tensors import Tensors
 from runtime.postprocess.tensors_onnx import Tensors as GraphTensors
 
 from .helpers import assert_equal, noise
-from .postprocessing import families_with, logits, model_of, of_family, run_graph, run_numpy
-from .test_fuse import classifier
+from .postprocessing import classifier, families_with, logits, model_of, of_family, run_graph, run_numpy
 
 NAMES = ("cat", "dog", "bird", "fish")
 
@@ -113,6 +113,38 @@ PIXELS = {"logits": ["batch", 4, 8, 8]}
 )
 def test_what_is_chosen(fields, shapes, name, want):
     assert choose(plan(**fields), model_with(**shapes), name, {}) == want
+
+
+def test_a_model_without_a_batch():
+    model = model_with(logits=[4])
+    helper.set_model_props(model, {artifact.FUSED_KEY: Fusion({"pixel_values": "x"}, unbatched=True).to_json()})
+    assert choose(plan(labels=NAMES), model, "auto", {}) is None
+    with pytest.raises(ArtifactError, match="image_classification needs outputs with an axis for the batch"):
+        choose(plan(), model, "image_classification", {})
+
+
+def test_the_names_that_map_may_have():
+    assert read_by(plan()) == ("logits",)
+    assert set(read_by(plan(family="Detr"))) == {"logits", "pred_boxes", "pred_masks"}
+
+
+@pytest.mark.parametrize("name", ["logits", "nothing"])
+def test_map_says_which_output_is_read(name, tmp_path):
+    classifier(tmp_path / "model.onnx")
+    model = onnx.load(tmp_path / "model.onnx")
+    model.graph.node.append(helper.make_node("Neg", ["logits"], ["second"]))
+    model.graph.output.append(helper.make_tensor_value_info("second", TensorProto.FLOAT, ["batch", 4]))
+    onnx.save(model, tmp_path / "model.onnx")
+    traced = exporter.trace("clip-vit-base-patch32", size=40, crop_size=32)
+    more = {"model": tmp_path / "model.onnx", "postprocess": "image_classification", "map": {name: "second"}}
+    if name == "nothing":
+        with pytest.raises(ArtifactError, match="map: 'nothing' is none of pixel_values, logits;"):
+            exporter.to_onnx(traced, tmp_path / "fused.onnx", **more)
+        return
+    exporter.to_onnx(traced, tmp_path / "fused.onnx", **more)
+    got = runtime.load(tmp_path / "fused.onnx")(noise(40, 50))
+    for key, value in run_numpy(ImageClassification(), {"logits": got.second}, (40, 50)).items():
+        assert_equal(got[key], value, key)
 
 
 def test_outputs_by_other_names():
@@ -206,6 +238,7 @@ def test_verify_notices_a_wrong_result(tmp_path):
     model = onnx.load(tmp_path / "fused.onnx")
     (node,) = [node for node in model.graph.node if node.op_type == "TopK"]
     node.attribute.append(helper.make_attribute("largest", 0))
+    helper.set_model_props(model, {e.key: e.value for e in model.metadata_props if e.key != checksum.KEY})
     onnx.save(model, tmp_path / "fused.onnx")
     with pytest.raises(runtime.ParityError, match="differs from the reference"):
         exporter.verify(tmp_path / "fused.onnx")

@@ -12,7 +12,7 @@ import runtime
 from exporter import cli
 
 from .helpers import noise
-from .test_fuse import classifier
+from .postprocessing import classifier
 
 SEGFORMER = {"image_processor_type": "SegformerImageProcessor", "size": {"height": 32, "width": 32}}
 LABELS = {"id2label": {"0": "sky", "1": "road", "2": "tree", "3": "car"}}
