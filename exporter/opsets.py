@@ -28,7 +28,8 @@ def at_opset(nodes: Iterable[onnx.NodeProto], constants: Constants, opset: int) 
     """
     if opset >= 18:
         return list(nodes)
-    nodes, result = list(nodes), []
+    nodes = list(nodes)
+    result: list[onnx.NodeProto] = []
     constants = {**constants, **{n.output[0]: n.attribute[0].t for n in nodes if n.op_type == "Constant"}}
     for node in nodes:
         since, rewrite = REWRITES.get(node.op_type if not node.domain else "", (0, None))

@@ -19,7 +19,7 @@ def upgraded(data: dict[str, Any]) -> dict[str, Any]:
         return data
     (output,), steps = data["outputs"], [_step(step) for step in data["steps"]]
     rest = {key: value for key, value in data.items() if key not in ("format", "outputs", "steps")}
-    new = {"group": "", "config": {}, "architecture": "", "problem_type": "", "postprocess": None}
+    new: dict[str, Any] = {"group": "", "config": {}, "architecture": "", "problem_type": "", "postprocess": None}
     return {"format": 2, "output": output, **_with(rest, new), "steps": steps}
 
 

@@ -324,7 +324,8 @@ def test_extra_keys():
 
 @pytest.mark.parametrize("version", [0, FORMAT + 1, -1, "1", 1.5, True, None, [1], {}])
 def test_other_formats(version):
-    refused(edited(format=version), re.escape(f"the Plan has format {version!r}, this release reads 1 to {FORMAT}: update"))
+    message = f"the Plan has format {version!r}, this release reads 1 to {FORMAT}: update"
+    refused(edited(format=version), re.escape(message))
 
 
 @pytest.mark.parametrize("version", [2.0])
