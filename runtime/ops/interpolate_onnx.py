@@ -23,4 +23,5 @@ def output_size(g: Any, formulas: Formulas, size: Size, image: Image) -> tuple[A
     height, width = formulas.geometry.output_size(image.height, image.width, *size.rule)
     if isinstance(height, int) and isinstance(width, int):
         return height, width
-    return height + zero_unless(g, height * width < 1, "the_size_rule_leaves_no_pixel"), width
+    zero = zero_unless(g, height * width < 1, "the_size_rule_leaves_no_pixel")
+    return (height, width + zero) if isinstance(height, int) else (height + zero, width)  # a known side stays known
