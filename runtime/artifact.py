@@ -7,14 +7,16 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
+from . import checksum
+from .checksum import METADATA_PROPS
 from .errors import ArtifactError
 from .fusion import Fusion
 from .plan import Plan
+from .protobuf import fields, strings
 
 PLAN_KEY = "export_preprocessor.plan"
 """Key of the Plan's JSON in an ONNX file's metadata."""
@@ -28,32 +30,54 @@ PLAN_ENTRY = "export_preprocessor.plan.json"
 FUSED_ENTRY = "export_preprocessor.fused.json"
 """The same of what the file says of its model, where one is in it."""
 
-LONGEST_TEXT = 64 * 2**20
+LONGEST_TEXT = 16 * 2**20
+"""Bytes of metadata that are read; longer ones are no Plan's, and are skipped."""
 
-METADATA_PROPS = 14
-"""Field number in ``ModelProto`` (onnx.proto3)."""
+LONGEST_CODE = 256 * 2**20
+"""Bytes of a TorchScript file's compressed entries when they are unpacked."""
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Plan, bool]:
     """The Plan of an ``.onnx`` or ``.pt`` file, and whether a model is fused behind it.
 
     Raises:
-        ArtifactError: where the file is missing, is damaged or holds no Plan.
+        ArtifactError: where the file is missing, is damaged, holds no Plan, or one that its :mod:`.checksum` does not
+            bind to its graph.
     """
     path = Path(path)
     try:
         if is_torchscript(path):
             entries = _extra_files(path)
-            return Plan.from_json(entries[PLAN_ENTRY]), FUSED_ENTRY in entries
+            plan = Plan.from_json(entries[PLAN_ENTRY])
+            _check_archive(path, entries)
+            return plan, FUSED_ENTRY in entries
         metadata = onnx_metadata(path)
+        if PLAN_KEY not in metadata:
+            raise ArtifactError(
+                f"{path}: not an artifact of export-preprocessor (no Plan in it); make one with"
+                " `export-preprocessor SOURCE -o FILE`"
+            )
+        plan, fused = Plan.from_json(metadata[PLAN_KEY]), FUSED_KEY in metadata
+        if checksum.KEY in metadata:
+            checksum.check(path, metadata[checksum.KEY], checksum.of_onnx(path, _bound(metadata), fused))
+        return plan, fused
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if PLAN_KEY not in metadata:
-        raise ArtifactError(
-            f"{path}: not an artifact of export-preprocessor (no Plan in it); make one with"
-            " `export-preprocessor SOURCE -o FILE`"
-        )
-    return Plan.from_json(metadata[PLAN_KEY]), FUSED_KEY in metadata
+
+
+def seal(path: Path) -> None:
+    """Binds the Plan in an ``.onnx`` or ``.pt`` file that was just written to its graph: puts the checksum there."""
+    if is_torchscript(path):
+        entries = _extra_files(path)
+        checksum.seal_torchscript(path, _bound(entries), FUSED_ENTRY in entries)
+    else:
+        metadata = onnx_metadata(path)
+        checksum.seal_onnx(path, _bound(metadata), FUSED_KEY in metadata)
+
+
+def _bound(texts: Mapping[str, str]) -> dict[str, str]:
+    """Those of a file's texts that the checksum is of."""
+    return {key: texts[key] for key in (PLAN_KEY, FUSED_KEY, PLAN_ENTRY, FUSED_ENTRY) if key in texts}
 
 
 def is_torchscript(path: str | os.PathLike[str]) -> bool:
@@ -78,75 +102,54 @@ def fusion(path: str | os.PathLike[str]) -> Fusion | None:
 def _extra_files(path: Path) -> dict[str, str]:
     """A TorchScript file's own entries of this package, the Plan's among them."""
     found: dict[str, str] = {}
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for entry in archive.infolist():
-                for name in (PLAN_ENTRY, FUSED_ENTRY):
-                    if entry.filename.endswith(f"/extra/{name}") and entry.file_size <= LONGEST_TEXT:
-                        found.setdefault(name, archive.read(entry).decode())
-    except (zipfile.BadZipFile, zlib.error, UnicodeDecodeError, NotImplementedError, RuntimeError, EOFError) as error:
-        raise ArtifactError(f"{path}: damaged TorchScript file ({error})") from error
+    with _archive(path) as archive:
+        for entry in archive.infolist():
+            for name in (PLAN_ENTRY, FUSED_ENTRY, checksum.KEY):
+                if entry.filename.endswith(f"/extra/{name}") and entry.file_size <= LONGEST_TEXT:
+                    found.setdefault(name, archive.read(entry).decode())
     if PLAN_ENTRY not in found:
         raise ArtifactError(f"{path}: a zip file without a Plan; make one with `export-preprocessor SOURCE -o FILE.pt`")
     return found
 
 
+def _check_archive(path: Path, entries: Mapping[str, str]) -> None:
+    """Raises ``ArtifactError`` where a TorchScript file is not as its checksum says."""
+    if checksum.KEY in entries:
+        with _archive(path) as archive:
+            found = checksum.of_torchscript(archive, _bound(entries), FUSED_ENTRY in entries)
+        checksum.check(path, entries[checksum.KEY], found)
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """A TorchScript file as the zip archive that it is.
+
+    Raises:
+        ArtifactError: it is damaged, or says that it unpacks to far more than it is: torch compresses nothing but code.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            lengths = {True: 0, False: 0}
+            for entry in archive.infolist():
+                lengths[entry.compress_type == zipfile.ZIP_STORED] += entry.file_size
+            if lengths[True] > path.stat().st_size or lengths[False] > LONGEST_CODE:
+                raise ArtifactError(
+                    f"{path}: damaged TorchScript file (it would unpack to {sum(lengths.values())} bytes)"
+                )
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
+        raise ArtifactError(f"{path}: damaged TorchScript file ({error})") from error
+
+
 def onnx_metadata(path: Path) -> dict[str, str]:
-    """The metadata of an ONNX file, read field by field: a model's weights are skipped, not loaded."""
+    """The metadata of an ONNX file."""
     found: dict[str, str] = {}
-    size = path.stat().st_size
     with path.open("rb") as file:
-        for number, length in _fields(file, size, path):
-            if number == METADATA_PROPS and length <= LONGEST_TEXT:
-                entry = dict(_strings(file.read(length), path))
+        for field in fields(file, os.fstat(file.fileno()).st_size, path):
+            if (field.number, field.kind) == (METADATA_PROPS, 2) and field.length <= LONGEST_TEXT:
+                entry = dict(strings(file.read(field.length), path))
                 found[entry.get(1, "")] = entry.get(2, "")
-            else:
-                file.seek(length, os.SEEK_CUR)
     return found
-
-
-def _fields(file: BinaryIO, size: int, path: Path) -> Iterator[tuple[int, int]]:
-    """Number and length of each field of a protobuf message; the reader stands at the start of its content."""
-    damaged = ArtifactError(f"{path}: not an ONNX file, or a damaged one")
-    while file.tell() < size:
-        number, kind = divmod(_varint(file, damaged), 8)
-        if kind == 0:
-            _varint(file, damaged)
-            continue
-        length = {1: 8, 2: -1, 5: 4}.get(kind)
-        if length is None or number == 0:
-            raise damaged
-        if length < 0:
-            length = _varint(file, damaged)
-        end = file.tell() + length
-        if end > size:
-            raise damaged
-        if kind == 2:
-            yield number, length
-        file.seek(end)
-
-
-def _varint(file: BinaryIO, damaged: ArtifactError) -> int:
-    result = 0
-    for shift in range(0, 70, 7):
-        byte = file.read(1)
-        if not byte:
-            raise damaged
-        result |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return result
-    raise damaged
-
-
-def _strings(message: bytes, path: Path) -> Iterator[tuple[int, str]]:
-    import io
-
-    file = io.BytesIO(message)
-    for number, length in _fields(file, len(message), path):
-        try:
-            yield number, file.read(length).decode()
-        except UnicodeDecodeError as error:
-            raise ArtifactError(f"{path}: damaged metadata ({error})") from error
 
 
 @contextmanager

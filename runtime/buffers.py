@@ -66,7 +66,7 @@ class Buffers:
         """The features, with the buffers in place of the outputs that they now hold.
 
         Raises:
-            InputError: a shape or dtype differs; then no buffer has been written to.
+            InputError: a shape or dtype differs.
         """
         for name, buffer in self.given.items():
             got, expected = _form(buffer), _form(features[name])

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .errors import InputError
-from .ops import CenterCrop, ConvertRGB, ImageSize, Normalize, Rescale, Resize
+from .ops import CenterCrop, ConvertRGB, ImageSize, Normalize, Rescale, Resize, ScaleOffset
 from .plan import Plan
 
 Array = np.ndarray[Any, Any]
@@ -22,7 +22,7 @@ def rescales(plan: Plan) -> bool:
     """Whether a Plan does what ``do_rescale`` stands for, which torchvision's classes do inside the normalization."""
     if plan.reference == "torchvision":
         return bool(plan.config.get("do_rescale", True))
-    return any(isinstance(step, Rescale) for step in plan.steps)
+    return any(isinstance(step, (Rescale, ScaleOffset)) for step in plan.steps)
 
 
 def takes_floats(plan: Plan) -> bool:

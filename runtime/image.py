@@ -194,8 +194,9 @@ def _to_rgb(image: Any) -> Any:
 
 
 def _checked(arrays: list[Array], check: Callable[[Array], None] | None) -> list[Array]:
-    for array in arrays if check is not None else ():
-        check(array)
+    if check is not None:
+        for array in arrays:
+            check(array)
     return arrays
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,14 +11,14 @@ from typing import Any, cast, overload
 import numpy as np
 
 from . import artifact, batch, floats
-from .backends import Backend
+from .backends.choice import File, fastest, opened
 from .buffers import Buffers
-from .errors import ArtifactError, BackendUnavailable, InputError
+from .errors import ArtifactError, InputError
 from .features import Features
 from .fusion import Fusion
 from .groups import regroup, to_groups
 from .image import LAYOUTS, Reader
-from .lowering import check_size, compiled_part, lower, one_by_one
+from .lowering import check_size, lower, one_by_one
 from .ops import Branch, ConvertRGB, InferLayout, Interpolate, PadToLargest, Resize
 from .plan import Plan
 from .stream import stream
@@ -78,11 +77,11 @@ class Preprocessor:
         fused: bool = False,
         device: Any = None,
     ) -> None:
-        scripted = path is not None and artifact.is_torchscript(path)
+        file = File(path, fused, device)
         self.plan = plan
-        self._path, self._fused, self._device = path, fused, device
+        self._path, self._device = path, device
         self._kernels = lower(plan.steps, plan.channels)
-        self.backend = self._fastest(scripted) if backend == "auto" else backend
+        self.backend = fastest(plan, self._kernels, file) if backend == "auto" else backend
         last = plan.steps[-1] if plan.steps else None
         self._padded = (plan.output, last.mask) if isinstance(last, PadToLargest) else ()
         # As large as the images, so that transformers never makes one tensor of them (image_processing_uvdoc.py:86).
@@ -90,7 +89,7 @@ class Preprocessor:
         resizes = (step.size for step in plan.steps if isinstance(step, (Interpolate, Resize)))
         self._of_batch = next((size for size in resizes if size.is_of_batch), None)
         self._one_by_one = one_by_one(self._kernels)
-        self._run = self._open(scripted)
+        self._run = opened(self.backend, plan, file)
         self._each = getattr(self._run, "run_each", None)
         self._reader = Reader(
             any(isinstance(step, ConvertRGB) for step in plan.steps),
@@ -102,54 +101,6 @@ class Preprocessor:
         )
         self._fusion: Fusion = getattr(self._run, "fusion", Fusion())
         self.output_names = self._run.output_names
-
-    def _fastest(self, scripted: bool) -> str:
-        """What ``auto`` stands for."""
-        if scripted and self._device is not None:
-            return "torchscript"
-        if self._device is not None and not self._fused:
-            return "torch"
-        compiles = compiled_part(self._kernels, self.plan.channels) is not None
-        if compiles and not self._fused and importlib.util.find_spec("numba") is not None:
-            return "numba"
-        return "torchscript" if scripted else "onnx"
-
-    def _open(self, scripted: bool) -> Backend:
-        if self._device is not None and self.backend in ("onnx", "numba", "pil"):
-            raise BackendUnavailable(
-                f"backend {self.backend!r} runs on the CPU only: leave out device={self._device!r}"
-            )
-        own = "torchscript" if scripted else "onnx"
-        if self._fused and self.backend != own:
-            raise BackendUnavailable(f"a file with a model in it needs backend {own!r}, not {self.backend!r}")
-        if self.backend == "pil":
-            from .backends.pil import PilBackend
-
-            return PilBackend(self.plan)
-        if self.backend == "numba":
-            from .backends.numba import NumbaBackend
-
-            return NumbaBackend(self.plan)
-        if self.backend == "onnx":
-            if scripted or self._path is None:
-                raise BackendUnavailable("backend 'onnx' needs an .onnx file; this is a .pt file")
-            from .backends.onnx import OnnxBackend
-
-            return OnnxBackend(self._path, self.plan, self._fused)
-        if self.backend == "torchscript" and (not scripted or self._path is None):
-            raise BackendUnavailable("backend 'torchscript' needs a .pt file; this is an .onnx file")
-        try:
-            import torch  # noqa: F401
-        except ImportError as error:
-            raise BackendUnavailable(f"backend {self.backend!r} needs torch: pip install torch") from error
-        if self.backend == "torchscript":
-            from .backends.torchscript import TorchScriptBackend
-
-            assert self._path is not None
-            return TorchScriptBackend(self._path, self.plan, self._device)
-        from .backends.torch import Preprocess, TorchBackend
-
-        return TorchBackend(Preprocess(self.plan), self.plan, self._device)
 
     def __repr__(self) -> str:
         return f"<Preprocessor {self.plan.family} {self.backend}: {', '.join(self.output_names)}>"
@@ -234,7 +185,8 @@ class Preprocessor:
                 first and rescales by 1/255 next: transformers then resizes by way of uint8, see
                 :mod:`runtime.floats`. Anything else must be what the Plan does.
             out: memory for the outputs: a dict of arrays or torch tensors by name, or one where there is one output;
-                of the shape and dtype of the whole batch. They are filled and returned, the others made as usual.
+                of the shape and dtype of the whole batch. They are filled and returned, the others made as usual;
+                what they hold after an error is undefined.
                 ``numba`` writes an image's output there directly where it is contiguous; other backends copy it. With
                 tensors among them, ``return_tensors`` is ``pt``.
 
@@ -360,7 +312,7 @@ class Preprocessor:
             batch.check_one_size(self._of_batch, {array.shape[:2] for array in arrays})
         results: list[dict[str, Any]] = [{} for _ in arrays]
         for members in groups.values():
-            output = self._run_group([arrays[i] for i in members], call, members, whole=len(groups) == 1)
+            output = self._run_group([arrays[i] for i in members], call, members)
             if len(groups) == 1:
                 output = {name: output[name] for name in self.output_names}
                 return batch.convert(output, call.return_tensors, self._lists)
@@ -402,23 +354,14 @@ class Preprocessor:
             )
         check_size(self._kernels, *array.shape[:2])
 
-    def _run_group(self, images: list[Array], call: _Call, rows: Sequence[int], whole: bool = False) -> dict[str, Any]:
-        """A batch of each output.
-
-        Args:
-            images: of sizes that the backend takes together.
-            call: of which they are.
-            rows: those of the call's ``inputs`` that belong to the images.
-            whole: whether these are all of the call's images.
-        """
+    def _run_group(self, images: list[Array], call: _Call, rows: Sequence[int]) -> dict[str, Any]:
+        """A batch of each output; ``rows`` are those of the call's ``inputs`` that belong to the images."""
         inputs = call.inputs
         if self._each is not None and not inputs:
-            into = getattr(self._run, "run_into", None) if whole and call.buffers is not None else None
+            into = getattr(self._run, "run_into", None)
             if into is None or call.buffers is None:
-                output: dict[str, Any] = self._each(images)
-                return output
-            target = call.buffers.target(self.plan.output, images)
-            return cast("dict[str, Any]", into(images, target))
+                return cast("dict[str, Any]", self._each(images))
+            return cast("dict[str, Any]", into(images, call.buffers.target(self.plan.output, images)))
         stacked = images[0][None] if len(images) == 1 else np.stack(images)
         if not inputs:
             return self._run.run(stacked)

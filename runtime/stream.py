@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
 from .errors import BackendUnavailable, InputError
@@ -21,7 +21,7 @@ def stream(call: Call, images: Iterable[Any], batch_size: int, workers: int, pro
             raise ValueError(f"{name}: expected a number above 0, got {number!r}")
     if isinstance(images, (str, bytes, bytearray, memoryview)) or not hasattr(type(images), "__iter__"):
         raise InputError(f"expected a list or another iterable of images, got {type(images).__name__}")
-    total = len(images) if hasattr(images, "__len__") else None
+    total = len(images) if isinstance(images, Sized) else None
     return _batches(call, iter(images), batch_size, workers, _bar(total) if progress else None)
 
 

@@ -161,6 +161,12 @@ def test_a_package_with_other_pixels_is_not_used(off, monkeypatch):
     assert decode._simplejpeg.__wrapped__() is simplejpeg
 
 
+def test_another_shape_than_pillows_is_not_used(monkeypatch):
+    other = types.SimpleNamespace(decode_jpeg=lambda data: np.zeros((5, 6, 3), np.uint8))
+    monkeypatch.setattr(decode, "_simplejpeg", lambda: other)
+    assert_equal(decode.decode(encoded()), by_pillow(encoded()), "the pixels")
+
+
 def test_size_limits_come_before_decoding(decoded, monkeypatch):
     monkeypatch.setattr(decode, "MAX_PIXELS", 61 * 50 - 1)
     with pytest.raises(InputError, match="expected at most 3049 pixels, got 61x50"):

@@ -96,6 +96,26 @@ def test_pil_images_of_other_packages():
     assert_equal(rgb, PIXELS, "a subclass")
 
 
+def test_an_image_whose_mode_changes_as_it_loads():
+    class Late(Image.Image):
+        """As some plugins, which know the mode from the pixels alone."""
+
+        def load(self):
+            if self.mode == "RGB":
+                gray = Image.fromarray(PIXELS[..., 0])
+                self.im, self._mode = gray.im, gray.mode
+            return super().load()
+
+    def late():
+        image = Late()
+        image.__dict__.update(Image.fromarray(PIXELS).__dict__)
+        return image
+
+    (rgb,) = to_arrays(late(), convert=True)
+    assert_equal(rgb, np.asarray(ConvertRGB().reference_pil(late())), "as the reference")
+    assert_equal(rgb, np.repeat(PIXELS[..., :1], 3, axis=-1), "its gray")
+
+
 @pytest.mark.parametrize(
     "batch", [BATCH, BATCH.transpose(0, 3, 1, 2), torch.from_numpy(BATCH), list(BATCH), [list(BATCH)]], ids=type
 )

@@ -86,8 +86,7 @@ def test_numba_writes_there_directly(contiguous, monkeypatch):
     assert_equal(buffer, pre(IMAGES).pixel_values, "out")
 
 
-def test_numba_does_not_write_where_steps_follow():
-    # They would read the buffer while it is written to.
+def test_numba_with_steps_behind_what_is_compiled():
     plan = make_plan(RESIZE, CenterCrop(16, 18), Rescale(1 / 255), FlipChannels())
     buffer = np.zeros(SHAPE, np.float32)
     result = Preprocessor(plan, "numba")(IMAGES, out=buffer)
@@ -128,14 +127,15 @@ def test_labels_come_back_beside(one):
 
 
 @pytest.mark.parametrize("backend", BACKENDS[:3])
-def test_an_image_may_be_the_memory(backend):
+def test_an_image_may_be_in_the_memory(backend):
     # uint8 in and out: written where it is read, a resize would read its own output.
-    plan = make_plan(Resize(Size(height=32, width=32), "bilinear", "pillow13"))
-    memory = np.random.default_rng(0).integers(0, 256, (1, 3, 32, 32), np.uint8)
-    image = memory[0].transpose(1, 2, 0)[::-1]
-    expected = Preprocessor(plan, backend)(image).pixel_values
-    Preprocessor(plan, backend)(image, out=memory)
-    assert_equal(memory, expected, backend)
+    pre = Preprocessor(make_plan(Resize(Size(height=64, width=64), "bilinear", "pillow13")), backend)
+    image = noise(128, 128)
+    expected = pre(image.copy()).pixel_values
+    buffer = image.reshape(-1)[: expected.size].reshape(expected.shape)
+    assert np.shares_memory(buffer, image)
+    pre(image, out=buffer)
+    assert_equal(buffer, expected, backend)
 
 
 @pytest.mark.parametrize("group", ["pair", "video"])
@@ -177,23 +177,26 @@ FITS = r"expected float32 \(3, 3, 16, 18\), got "
             np.lib.stride_tricks.as_strided(np.zeros(5000, np.float32), SHAPE, (3456, 1152, 4, 4)),
             "some of its values lie in one place",
         ),
+        (
+            np.lib.stride_tricks.as_strided(np.zeros(5000, np.float32), SHAPE, (3456, 1152, 72, 2)),
+            "some of its values lie in one place",
+        ),
         ([0.0], "expected an array or a torch tensor, got list"),
         (5, "expected an array or a torch tensor, got int"),
         ("pixel_values", "expected an array or a torch tensor, got str"),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_what_does_not_fit(buffer, message, one):
     with pytest.raises(InputError, match=f"^out: pixel_values: {message}"):
         one(IMAGES, out=buffer)
 
 
-def test_nothing_is_written_where_one_does_not_fit(several):
+def test_one_of_several_that_does_not_fit(several):
     expected = several(IMAGES)
-    good, bad = np.full_like(expected.pixel_values, 7), np.zeros((1, 1), np.int64)
+    good, bad = np.zeros_like(expected.pixel_values), np.zeros((1, 1), np.int64)
     with pytest.raises(InputError, match=r"out: pixel_mask: expected int64 \(3, 24, 40\), got int64 \(1, 1\)"):
         several(IMAGES, out={"pixel_values": good, "pixel_mask": bad})
-    assert (good == 7).all()
 
 
 def test_names_and_forms(one, several):

@@ -7,7 +7,7 @@ import pytest
 
 import exporter
 import runtime
-from runtime.backends import onnx as backend
+from runtime.backends import sessions as backend
 from runtime.errors import ArtifactError
 
 from .helpers import assert_equal, noise
@@ -66,10 +66,8 @@ def test_counts_do_not_grow_for_ever(path, monkeypatch):
 
 def test_threads_open_one_session_and_all_get_the_same_bits(path, monkeypatch):
     opened = []
-    original = backend.OnnxBackend._open
-    monkeypatch.setattr(
-        backend.OnnxBackend, "_open", lambda self, *args: (opened.append(args), original(self, *args))[1]
-    )
+    original = backend.Opener.open
+    monkeypatch.setattr(backend.Opener, "open", lambda self, *args: (opened.append(args), original(self, *args))[1])
     loaded = runtime.load(path, backend="onnx")
     images = [noise(30, 40), noise(41, 30)]
     expected = [runtime.load(path, backend="pil")(image).pixel_values for image in images]

@@ -14,7 +14,7 @@ from PIL import Image
 import exporter
 from exporter.verify import Row, sizes
 from models.presets import PRESETS
-from runtime import ArtifactError, BackendUnavailable, InputError, ParityError, Plan, artifact
+from runtime import ArtifactError, BackendUnavailable, InputError, ParityError, Plan, artifact, checksum
 from runtime.ops import CenterCrop, Normalize, Pad, Rescale, Resize
 from runtime.ops.size import Size
 
@@ -112,6 +112,8 @@ def one_value_off(path, target, entry):
     values = onnx.numpy_helper.to_array(table).copy()
     values.reshape(-1)[entry] = np.nextafter(values.reshape(-1)[entry], np.float32(9))
     table.CopyFrom(onnx.numpy_helper.from_array(values, table.name))
+    kept = {entry.key: entry.value for entry in model.metadata_props if entry.key != checksum.KEY}
+    onnx.helper.set_model_props(model, kept)
     onnx.save(model, target)
     return target
 

@@ -56,7 +56,6 @@ class NumbaBackend:
         """As :class:`.Backend` says."""
         if self._first is not None:
             step = self._first.resize
-            out = None if self._steps else out
             batch = self._resize(images, self._axes, step.kernel, step.support, step.weights, self._table, out=out)
             sizes = {size.name: np.stack([size.size_of(image) for image in images]) for size in self._sizes}
             if not self._steps:

@@ -3,77 +3,77 @@
 from __future__ import annotations
 
 import os
-import re
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..artifact import FUSED_KEY
-from ..errors import ArtifactError, BackendUnavailable, InputError
+from .. import artifact
+from ..errors import ArtifactError, InputError
 from ..fusion import Fusion
 from ..plan import Plan
+from .sessions import Opener, Shapes, first_line
 
 Array = np.ndarray[Any, Any]
-
-REPEATS = 8
-"""Calls with images of one shape before it gets a session of its own, which takes about as long as 50 calls save."""
-
-UNKNOWN = re.compile(r"([\w.]+:\w+)\(-?\d+\) is not a registered function/op")
-"""What onnxruntime says of an operator of somebody else."""
-
-MOST_SESSIONS = 4
-MOST_SHAPES = 1024
 
 
 class OnnxBackend:
     """Runs the file itself: the Plan only says how its input is laid out."""
 
-    def __init__(self, path: str | os.PathLike[str], plan: Plan, fused: bool = False) -> None:
-        self._path = os.fspath(path)
-        self._session = self._open(self._path)
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        plan: Plan,
+        fused: bool = False,
+        providers: Sequence[Any] | None = None,
+        session_options: Any = None,
+    ) -> None:
+        self._path, self._plan, self._fused = os.fspath(path), plan, fused
+        self._opener = Opener(self._path, providers, session_options)
+        # Kept for the sessions to come, for the file may be another by then.
+        self._model = None if fused else Path(path).read_bytes()
+        self._start()
         inputs = self._session.get_inputs()
-        names = [value.name for value in inputs]
-        if names[:1] != ["images"] or (names[1:] and not fused):
-            raise ArtifactError(f"{self._path}: expected the one input 'images', got {', '.join(names)}")
-        metadata = self._session.get_modelmeta().custom_metadata_map
-        self.fusion = Fusion.from_json(metadata[FUSED_KEY]) if fused else Fusion()
+        outputs = self._session.get_outputs()
+        self._check_graph([value.name for value in inputs], inputs[0].shape if inputs else [], outputs)
+        self.fusion = (artifact.fusion(path) if fused else None) or Fusion()
         self._inputs = inputs[1:]
         defaults = self._session.get_overridable_initializers() if fused else []
         self._optional = {value.name for value in defaults}
         fixed = self.fusion.batch and self.fusion.batch // (self.fusion.length or 1 if self.fusion.group else 1)
         first = ("batch", "groups") if fixed is None else ("batch", "groups", fixed)
         self._batched = {value.name for value in (*self._inputs, *defaults) if value.shape and value.shape[0] in first}
-        self.output_names = tuple(value.name for value in self._session.get_outputs())
+        self.output_names = tuple(value.name for value in outputs)
         self._channels_first = plan.layout == "NCHW"
-        self._shapes = None if fused else Shapes(self._open, Path(path).read_bytes(), plan.layout)
 
-    def _open(self, model: str | bytes, sizes: dict[str, int] | None = None) -> Any:
-        """A session; ``sizes`` fixes dimensions of the input by name, and onnxruntime folds what follows from them."""
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise BackendUnavailable("backend 'onnx' needs onnxruntime: pip install onnxruntime") from error
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # a failing node is raised below, and need not be printed too
-        # A session's threads would spin on after a call, in the way of another session's.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        for name, size in (sizes or {}).items():
-            options.add_free_dimension_override_by_name(name, size)
-        try:
-            return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        # onnxruntime raises classes of its own that have no common base but Exception.
-        except Exception as error:
-            unknown = UNKNOWN.search(str(error))
-            if unknown is not None:
-                raise ArtifactError(
-                    f"{self._path}: onnxruntime does not know the model's operator {unknown[1]} without its library:"
-                    " register that in a session of your own; --no-verify writes the file without running it"
-                ) from error
-            raise ArtifactError(f"{self._path}: onnxruntime cannot load it ({_first_line(error)})") from error
+    def _start(self) -> None:
+        """Opens the file."""
+        self._session = self._opener.open(self._path if self._model is None else self._model)
+        several = self._model is not None and self._opener.repeatable
+        self._shapes = Shapes(self._opener, self._model, self._plan.layout) if several else None
+        self._process = os.getpid()
+
+    def _restart(self) -> None:
+        """Opens it again behind a fork, where a session has no threads, and a lock may be held for ever."""
+        if self._fused and artifact.read(self._path) != (self._plan, True):
+            raise ArtifactError(f"{self._path}: is not the file that was loaded: load it in this process")
+        self._start()
+
+    def _check_graph(self, names: list[str], shape: Sequence[Any], outputs: Sequence[Any]) -> None:
+        """Raises ``ArtifactError`` where the graph is not one of the Plan."""
+        if names[:1] != ["images"] or (names[1:] and not self._fused):
+            raise ArtifactError(f"{self._path}: expected the one input 'images', got {', '.join(names)}")
+        plan = self._plan
+        axes = dict(zip(plan.layout, shape, strict=False))
+        sizes = plan.input_size or (axes.get("H"), axes.get("W"))
+        if len(shape) != 4 or (axes["H"], axes["W"], axes["C"]) != (*sizes, plan.channels):
+            raise ArtifactError(f"{self._path}: its Plan takes {_input_of(plan)}, and its graph {shape}")
+        found = tuple(value.name for value in outputs)
+        if not self._fused and found != plan.outputs:
+            raise ArtifactError(
+                f"{self._path}: its Plan gives {', '.join(plan.outputs)}, and its graph {', '.join(found)}"
+            )
 
     def run(self, images: Array) -> dict[str, Array]:
         return self.run_with(images, {}, ())
@@ -129,52 +129,19 @@ class OnnxBackend:
 
     def _run(self, images: Array, inputs: Mapping[str, Array]) -> dict[str, Array]:
         images = np.ascontiguousarray(images.transpose(0, 3, 1, 2) if self._channels_first else images)
+        if self._process != os.getpid():
+            self._restart()
         session = self._session if self._shapes is None else self._shapes.session(images.shape) or self._session
         try:
             values = session.run(None, {"images": images, **inputs})
         except Exception as error:
-            raise InputError(f"onnxruntime failed on images of shape {images.shape}: {_first_line(error)}") from error
+            raise InputError(f"onnxruntime failed on images of shape {images.shape}: {first_line(error)}") from error
         if self.fusion.unbatched:
             values = [value[None] for value in values]
         return dict(zip(self.output_names, values, strict=True))
 
 
-class Shapes:
-    """Sessions for the shapes that come again and again: their weights are computed once, when the session opens.
-
-    The values are the same. The least recently used shape gives way.
-    """
-
-    def __init__(self, open: Any, model: bytes, layout: str) -> None:
-        self._open, self._model = open, model
-        self._names = ["batch", *("height" if c == "H" else "width" if c == "W" else "" for c in layout[1:])]
-        self._lock = threading.Lock()
-        self._counts: dict[tuple[int, ...], int] = {}
-        self._sessions: OrderedDict[tuple[int, ...], Any] = OrderedDict()
-
-    def session(self, shape: tuple[int, ...]) -> Any:
-        """The session for ``shape``, or ``None`` where it came too seldom or another thread is opening one."""
-        # Opening takes some 60 ms: other threads go on with the session for all shapes meanwhile.
-        if not self._lock.acquire(blocking=False):
-            return self._sessions.get(shape)
-        try:
-            if shape in self._sessions:
-                self._sessions.move_to_end(shape)
-                return self._sessions[shape]
-            count = self._counts[shape] = self._counts.get(shape, 0) + 1
-            if count < REPEATS:
-                if len(self._counts) > MOST_SHAPES:
-                    self._counts.clear()
-                return None
-            del self._counts[shape]
-            sizes = {name: size for name, size in zip(self._names, shape, strict=True) if name}
-            self._sessions[shape] = self._open(self._model, sizes)
-            if len(self._sessions) > MOST_SESSIONS:
-                self._sessions.popitem(last=False)
-            return self._sessions[shape]
-        finally:
-            self._lock.release()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+def _input_of(plan: Plan) -> str:
+    """For people."""
+    sizes = {"N": "batch", "C": plan.channels, **dict(zip("HW", plan.input_size or ("height", "width"), strict=True))}
+    return f"[{', '.join(str(sizes[axis]) for axis in plan.layout)}]"

@@ -1,6 +1,7 @@
 """A Plan as torch modules."""
 
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Dict
 
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import BackendUnavailable, InputError
 from ..lowering import Branched, Kernel, Resample, implementation, lower, one_by_one
 from ..ops import ImageSize, Pad, PadToLargest
 from ..ops.resize_torch import ResampleModule
@@ -158,12 +159,45 @@ def to_module(kernel: Kernel) -> nn.Module:
     return module
 
 
+_forked = False
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def usable(device: Any) -> torch.device:
+    """A device by its name; the CPU for ``None``.
+
+    Raises:
+        BackendUnavailable: torch cannot use it here.
+        ValueError: it is none, or none that holds values.
+    """
+    try:
+        found = torch.device("cpu" if device is None else device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"device: expected such as 'cpu' or 'cuda:0', got {device!r}") from error
+    if found.type == "meta":
+        raise ValueError("device: expected one that computes, got 'meta'")
+    try:
+        torch.empty(1, device=found)
+    except Exception as error:  # it raises an AssertionError, a RuntimeError or a NotImplementedError
+        reason = str(error).strip().splitlines()[0][:200]
+        raise BackendUnavailable(f"torch cannot use the device '{found}' ({reason})") from error
+    return found
+
+
 class TorchBackend:
     """Runs a module, built or scripted, without gradients."""
 
     def __init__(self, module: Any, plan: Plan, device: Any = None) -> None:
         self.output_names = plan.outputs
-        self._device = torch.device(device or "cpu")
+        self._device = usable(device)
         self._module = module.to(self._device).eval()
         self.run_each = self._run_each if self._device.type == "cpu" and _resizes_first(module) else None
 
@@ -189,6 +223,8 @@ class TorchBackend:
         return {self._module.output: batch, **outputs}
 
     def _guarded(self, run: Callable[[Any], dict[str, Tensor]], images: Any) -> dict[str, Tensor]:
+        if _forked and torch.get_num_threads() > 1:
+            torch.set_num_threads(1)  # the parent's are not here, and OpenMP waits for them
         try:
             with torch.no_grad():  # inference_mode's tensors could not be trained on
                 return run(images)

@@ -40,7 +40,10 @@ class TorchScriptBackend(TorchBackend):
         # Optimized, the first two calls take 9 seconds and 300 MB, and those behind no less time than without.
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             result = super().run(images)
-        return named(result) if self._fused else result
+        outputs = named(result) if self._fused else result
+        if tuple(outputs) != self.output_names:
+            raise ArtifactError(f"the file says that it gives {', '.join(self.output_names)}: got {', '.join(outputs)}")
+        return outputs
 
 
 def named(result: Any, name: str = "output") -> dict[str, torch.Tensor]:

@@ -93,7 +93,8 @@ def resize(
         out: contiguous memory for the batch, used if it has its shape and dtype.
     """
     words = np.ascontiguousarray(table.view(f"u{table.itemsize}").astype(np.uint32))
-    batch, done = None, 0
+    batch: Array | None = None
+    done = 0
     for (shape, _), group in itertools.groupby(map(_readable, images), key=lambda image: (image.shape, image.strides)):
         same = list(group)
         rows, columns, vertical_first = axes(*shape[:2])
@@ -106,8 +107,8 @@ def resize(
         if batch is None:
             shape = len(images), 3, rows[3], columns[3]
             # NumPy asks for huge pages, where torch's small ones cost more than the arithmetic.
-            fits = out is not None and out.shape == shape and out.dtype == table.dtype
-            batch = out if fits else np.empty(shape, table.dtype)
+            other = out is None or (out.shape, out.dtype) != (shape, table.dtype)
+            batch = np.empty(shape, table.dtype) if out is None or other else out
         part = batch[done : done + len(same)].view(np.uint8)
         _resize(same, xs, ys, vertical, words, part, table.itemsize, threads)
         done += len(same)
