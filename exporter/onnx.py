@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import onnx
 from onnx import helper
 
-from runtime import artifact
+from runtime import artifact, checksum
 from runtime.arrays.onnx import Formulas, Image, in_layout
 from runtime.errors import ArtifactError
 from runtime.lowering import Branched, Kernel, Resample, implementation, lower, name_of, one_by_one
@@ -140,6 +140,7 @@ def to_onnx(
     proto = _with_plan(build(plan, OPSET if opset is None else opset), plan)
     with artifact.atomic(path) as temporary:
         temporary.write_bytes(proto.SerializeToString())
+        artifact.seal(temporary)
 
 
 def _to_fused(plan: Plan, path: Path, model: Any, opset: int | None, postprocess: str, names: dict[str, str]) -> None:
@@ -147,19 +148,20 @@ def _to_fused(plan: Plan, path: Path, model: Any, opset: int | None, postprocess
     from .fusing import data
     from .fusing.match import check_map
     from .fusing.reading import model_file
-    from .postprocess import attach, choose
+    from .postprocess import attach, choose, read_by
 
-    check_map(names, plan.outputs)
+    check_map(names, (*plan.outputs, *read_by(plan)))
     with artifact.atomic(path) as temporary, model_file(model, plan, temporary, names, opset) as (source, left):
         data.check_target(source, path)
         proto = fuse(plan, source, opset, left)
-        plan = replace(plan, postprocess=choose(plan, proto, postprocess, {}))
+        plan = replace(plan, postprocess=choose(plan, proto, postprocess, names))
         if plan.postprocess is not None:
             attach(proto, plan)
         data.write(_with_plan(proto, plan), temporary, source)
+        artifact.seal(temporary)
 
 
 def _with_plan(proto: onnx.ModelProto, plan: Plan) -> onnx.ModelProto:
-    props = {entry.key: entry.value for entry in proto.metadata_props}
+    props = {entry.key: entry.value for entry in proto.metadata_props if entry.key != checksum.KEY}
     helper.set_model_props(proto, {**props, artifact.PLAN_KEY: plan.to_json()})
     return proto

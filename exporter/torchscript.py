@@ -57,6 +57,7 @@ def to_torchscript(
 def _save(scripted: Any, path: str | os.PathLike[str], extra: dict[str, str]) -> None:
     with artifact.atomic(path) as temporary:
         torch.jit.save(scripted, str(temporary), _extra_files=extra)
+        artifact.seal(temporary)
 
 
 def _to_fused(plan: Plan, path: str | os.PathLike[str], model: Any, names: dict[str, str]) -> None:
