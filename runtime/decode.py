@@ -29,7 +29,7 @@ SAMPLINGS = (0, 1, 2)
 """Of the colours in a JPEG, as Pillow numbers them: 4:4:4, 4:2:2 and 4:2:0."""
 
 
-def decode(source: Any, channels: int = 3, share: bool = False) -> Array:
+def decode(source: Any, channels: int = 3, share: bool = False, max_pixels: int | None = None) -> Array:
     """A file or encoded bytes: upright by its EXIF tag, then RGB, alpha dropped (image_utils.py:474).
 
     Of an animation it is the first frame. For one or four channels, grayscale or RGBA by Pillow's conversion instead:
@@ -39,12 +39,13 @@ def decode(source: Any, channels: int = 3, share: bool = False) -> Array:
         source: a path, or bytes.
         channels: 1, 3 or 4.
         share: whether the result may be a view of Pillow's memory, in which a pixel takes four bytes.
+        max_pixels: as of :func:`check_pixels`. Pillow's own limit, ``PIL.Image.MAX_IMAGE_PIXELS``, holds besides.
 
     Returns:
         uint8 ``[H, W, channels]``.
 
     Raises:
-        InputError: no such file, nothing that Pillow reads, or more than :data:`MAX_PIXELS`.
+        InputError: no such file, nothing that Pillow reads, or more pixels than are allowed.
     """
     if importlib.util.find_spec("PIL") is None:
         raise BackendUnavailable("reading image files needs Pillow: pip install pillow")
@@ -52,7 +53,7 @@ def decode(source: Any, channels: int = 3, share: bool = False) -> Array:
 
     try:
         with Image.open(source if _is_path(source) else io.BytesIO(source)) as image:
-            check_pixels(image.width, image.height)
+            check_pixels(image.width, image.height, max_pixels)
             fast = _fast(image, source) if channels == 3 else None
             if fast is not None:
                 return fast
@@ -76,12 +77,13 @@ def pixels(image: Any, share: bool) -> Array:
     return np.asarray(image).reshape(image.height, image.width, -1) if view is None else view
 
 
-def check_pixels(width: int, height: int) -> None:
-    """Raises ``InputError`` for no pixel, or more than :data:`MAX_PIXELS`."""
+def check_pixels(width: int, height: int, max_pixels: int | None = None) -> None:
+    """Raises ``InputError`` for no pixel, or more than ``max_pixels``, by default :data:`MAX_PIXELS`."""
+    most = MAX_PIXELS if max_pixels is None else max_pixels
     if width < 1 or height < 1:
         raise InputError(f"expected at least 1x1 pixels, got {height}x{width}")
-    if width * height > MAX_PIXELS:
-        raise InputError(f"expected at most {MAX_PIXELS} pixels, got {height}x{width}")
+    if width * height > most:
+        raise InputError(f"expected at most {most} pixels, got {height}x{width}")
 
 
 def _is_path(source: Any) -> bool:

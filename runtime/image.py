@@ -47,6 +47,7 @@ class Reader:
             long as channels can be, the first axis winning (image_utils.py:292). PIL images and files know theirs.
         scaled: ``do_rescale=False``: all images are float arrays in [0, 1]; of them :func:`.to_levels` is given.
         normalized: for :func:`.to_levels`.
+        max_pixels: of an image, checked before it is decoded; by default :data:`MAX_PIXELS`.
     """
 
     convert: bool
@@ -57,6 +58,7 @@ class Reader:
     layout: str | None = None
     scaled: bool = False
     normalized: bool = False
+    max_pixels: int | None = None
 
     def read(self, images: Any, check: Callable[[Array], None] | None = None) -> list[Array]:
         """A flat list of uint8 ``[H, W, channels]`` arrays; files and the like are decoded in parallel.
@@ -98,7 +100,7 @@ class Reader:
             raise InputError("lists may be nested once, got a third level")
         if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)):
             self._check_kind("an encoded image")
-            return [self._inferred(decode.decode(image, self.channels, self.share))]
+            return [self._inferred(decode.decode(image, self.channels, self.share, self.max_pixels))]
         if _is_a(image, "PIL.Image", "Image"):
             self._check_kind("a PIL image")
             return [self._inferred(self._from_pil(image))]
@@ -124,7 +126,7 @@ class Reader:
 
     def _from_pil(self, image: Any) -> Array:
         """A PIL image as it is: no EXIF rotation (image_processing_backends.py:462)."""
-        check_pixels(image.width, image.height)
+        check_pixels(image.width, image.height, self.max_pixels)
         try:
             if self.convert:
                 image = _to_rgb(image)
@@ -171,7 +173,7 @@ class Reader:
         elif self.layout is None and image.shape[2] not in known:
             raise InputError(f"expected 1, 3 or 4 channels first or last, got shape {image.shape}")
         height, width, found = image.shape
-        check_pixels(width, height)
+        check_pixels(width, height, self.max_pixels)
         convert = self.convert and not self.infer
         if found != self.channels and not (convert and found in MODES):
             raise InputError(

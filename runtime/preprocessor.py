@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +29,15 @@ Array = np.ndarray[Any, Any]
 BACKENDS = ("auto", "onnx", "numba", "torch", "torchscript", "pil")
 
 
-def load(path: str | os.PathLike[str], backend: str = "auto", device: Any = None) -> Preprocessor:
+def load(
+    path: str | os.PathLike[str],
+    backend: str = "auto",
+    device: Any = None,
+    *,
+    max_pixels: int | None = None,
+    providers: Sequence[Any] | None = None,
+    session_options: Any = None,
+) -> Preprocessor:
     """Loads an artifact that ``export-preprocessor`` wrote.
 
     Args:
@@ -38,16 +47,35 @@ def load(path: str | os.PathLike[str], backend: str = "auto", device: Any = None
             bits: ``numba`` where it is installed and the Plan begins with a resize of pixels, else the file's own;
             with a ``device``, torch.
         device: for the torch backends, such as ``cuda``; the others run on the CPU.
+        max_pixels: largest image that a call takes, checked before it is decoded; 178,956,970 by default. Files beyond
+            Pillow's own ``PIL.Image.MAX_IMAGE_PIXELS`` draw its warning, and beyond twice that are refused as well.
+        providers: for onnxruntime, in its form: names, or pairs of a name and a dict of options; backend ``auto`` is
+            ``onnx`` then. All must start, or the file is not loaded: nothing falls back to the CPU, but for nodes that
+            a provider does not know. By default it is the CPU, where every bit is tested; others may round floats in
+            their own way: give CUDA ``{"use_tf32": 0}``, for in TF32 not even pixels are exact.
+        session_options: for onnxruntime: a dict of attributes of ``SessionOptions``, and of config entries by their
+            names with dots, such as ``{"intra_op_num_threads": 1}``, which the sessions of single shapes get as well;
+            or a ``SessionOptions``, which cannot be copied or pickled: one session runs all shapes then.
 
     Raises:
-        ArtifactError: the file is missing, damaged, or does not fit the backend.
-        BackendUnavailable: the backend's package is not installed.
-        ValueError: an unknown backend.
+        ArtifactError: the file is missing, damaged, or does not fit the backend; or its Plan and its graph were not
+            written together, as their checksum shows.
+        BackendUnavailable: the backend's package, the device or a provider is missing.
+        ValueError: an unknown backend, or another argument that cannot be used.
     """
     if backend not in BACKENDS:
         raise ValueError(f"backend: expected one of {', '.join(BACKENDS)}, got {backend!r}")
     plan, fused = artifact.read(path)
-    return Preprocessor(plan, backend, path=path, fused=fused, device=device)
+    return Preprocessor(
+        plan,
+        backend,
+        path=path,
+        fused=fused,
+        device=device,
+        max_pixels=max_pixels,
+        providers=providers,
+        session_options=session_options,
+    )
 
 
 @dataclass(frozen=True)
@@ -76,10 +104,16 @@ class Preprocessor:
         path: str | os.PathLike[str] | None = None,
         fused: bool = False,
         device: Any = None,
+        *,
+        max_pixels: int | None = None,
+        providers: Sequence[Any] | None = None,
+        session_options: Any = None,
     ) -> None:
-        file = File(path, fused, device)
+        if max_pixels is not None and (type(max_pixels) is not int or max_pixels < 1):
+            raise ValueError(f"max_pixels: expected a number above 0, got {max_pixels!r}")
+        file = File(path, fused, device, providers, session_options)
         self.plan = plan
-        self._path, self._device = path, device
+        self._file, self._max_pixels = file, max_pixels
         self._kernels = lower(plan.steps, plan.channels)
         self.backend = fastest(plan, self._kernels, file) if backend == "auto" else backend
         last = plan.steps[-1] if plan.steps else None
@@ -98,6 +132,7 @@ class Preprocessor:
             torchvision=plan.reference == "torchvision",
             infer=any(isinstance(step, InferLayout) for step in plan.steps),
             normalized=floats.normalizes_next(plan),
+            max_pixels=max_pixels,
         )
         self._fusion: Fusion = getattr(self._run, "fusion", Fusion())
         self.output_names = self._run.output_names
@@ -106,9 +141,12 @@ class Preprocessor:
         return f"<Preprocessor {self.plan.family} {self.backend}: {', '.join(self.output_names)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        if self._path is None:
-            return Preprocessor, (self.plan, self.backend)
-        return load, (self._path, self.backend, self._device)
+        file = self._file
+        if file.path is None:
+            return functools.partial(Preprocessor, max_pixels=self._max_pixels), (self.plan, self.backend)
+        options: dict[str, Any] = {"providers": file.providers, "session_options": file.session_options}
+        again = functools.partial(load, max_pixels=self._max_pixels, **options)
+        return again, (file.path, self.backend, file.device)
 
     @overload
     def __call__(
@@ -276,8 +314,8 @@ class Preprocessor:
         post = self.plan.postprocess
         if post is None:
             raise ArtifactError(
-                f"{self._path or 'this Plan'}: no post-processing in it, so there is nothing to predict; export it with"
-                " --model, and --postprocess where config.json does not say what the model is for"
+                f"{self._file.path or 'this Plan'}: no post-processing in it, so there is nothing to predict; export it"
+                " with --model, and --postprocess where config.json does not say what the model is for"
             )
         outputs = self(images, return_tensors=None)
         rows = [dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)]

@@ -66,7 +66,7 @@ def mutated(document, rng):
         elif kind == 3 and type(parent[key]) in (int, float):
             parent[key] += int(rng.integers(-3, 4))
         else:
-            parent[key] = VALUES[rng.integers(len(VALUES))]
+            parent[key] = json.loads(json.dumps(VALUES[rng.integers(len(VALUES))]))
     return document
 
 

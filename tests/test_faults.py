@@ -4,26 +4,32 @@ import contextlib
 import functools
 import io
 import json
+import struct
 import warnings
+import zipfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from PIL import Image, ImageOps
 
 import exporter
 import runtime
+from exporter.onnx import build
 from runtime import ArtifactError, InputError, Plan, PreprocessorError, artifact, checksum, load
 from runtime.backends.pil import PilBackend
+from runtime.backends.torch import Preprocess
 from runtime.lowering import check_size
 from runtime.ops import Branch, CenterCrop, ConvertRGB, Normalize, Pad, Rescale, Resize
 from runtime.ops.size import Size
 from runtime.preprocessor import Preprocessor
 
 from .faults import at_most, damaged, encoded_images, mutated
-from .helpers import assert_equal, make_plan, noise, with_plan
+from .helpers import assert_equal, make_plan, noise, save_script, script, with_plan
 
 SECONDS = 20
 """Of a case; a hundred times what the slowest takes on a busy machine."""
@@ -304,3 +310,110 @@ def test_damaged_files(kind, folder):
 @pytest.mark.parametrize("kind", ["onnx", "pt"])
 def test_many_damaged_files(kind, folder):
     assert file_campaign(range(400, 20_000), folder, kind)[False] > 15_000
+
+
+# --- A Plan and a graph of different Plans, bound by a checksum all the same
+
+
+GRAY = make_plan(Resize(Size(height=16, width=16), "bilinear", "pillow13"), channels=1)
+SIZED = make_plan(Resize(Size(height=16, width=16), "bilinear", "pillow13"), input_size=(31, 23))
+
+
+@pytest.mark.parametrize("seal", [True, False])
+@pytest.mark.parametrize(
+    ("plan", "graph", "message"),
+    [
+        (PLAN, GRAY, r"its Plan takes \[batch, height, width, 3\], and its graph \['batch', 'height', 'width', 1\]"),
+        (
+            PLAN,
+            replace(PLAN, layout="NCHW"),
+            r"its Plan takes \[batch, height, width, 3\], and its graph \['batch', 3,",
+        ),
+        (replace(PLAN, layout="NCHW"), PLAN, r"its Plan takes \[batch, 3, height, width\], and its graph"),
+        (SIZED, PLAN, r"its Plan takes \[batch, 31, 23, 3\], and its graph"),
+        (PLAN, MASKED, r"its Plan gives pixel_values, and its graph pixel_values, thumb, pixel_mask"),
+        (replace(PLAN, output="image"), PLAN, r"its Plan gives image, and its graph pixel_values"),
+    ],
+)
+def test_a_plan_that_disagrees_with_the_graph(plan, graph, message, seal, tmp_path):
+    path = tmp_path / "model.onnx"
+    onnx.save(with_plan(build(graph), plan), path)
+    if seal:
+        artifact.seal(path)
+    with pytest.raises(ArtifactError, match=f"model.onnx: {message}"):
+        load(path, "onnx")
+    assert load(path, "pil").plan == plan
+
+
+def test_a_plan_that_disagrees_with_the_script(tmp_path):
+    path = tmp_path / "model.pt"
+    save_script(script(Preprocess(MASKED).eval()), path, PLAN)
+    artifact.seal(path)
+    pre = load(path, "torchscript")
+    with pytest.raises(ArtifactError, match="the file says that it gives pixel_values: got pixel_values, thumb, "):
+        pre(IMAGE)
+
+
+@pytest.mark.parametrize("number", [0, 3, 2**70, -1, 2.0, "2", None, True, [2]])
+@pytest.mark.parametrize("name", ["plan.onnx", "plan.pt"])
+def test_wrong_format_numbers(number, name, folder, tmp_path):
+    text = json.dumps({**json.loads(PLAN.to_json()), "format": number})
+    path = tmp_path / name
+    if name.endswith(".onnx"):
+        proto = onnx.load(folder / name)
+        onnx.helper.set_model_props(proto, {artifact.PLAN_KEY: text})
+        onnx.save(proto, path)
+    else:
+        with zipfile.ZipFile(folder / name) as whole, zipfile.ZipFile(path, "w") as archive:
+            for entry in whole.namelist():
+                if not entry.endswith(checksum.KEY):
+                    archive.writestr(entry, text if entry.endswith(artifact.PLAN_ENTRY) else whole.read(entry))
+    with pytest.raises(ArtifactError, match=r"the Plan has format .*, this release reads 1 to 2: update the package"):
+        load(path)
+
+
+# --- Absurd sizes
+
+
+@pytest.mark.parametrize("backend", ["pil", "numba"])
+@pytest.mark.parametrize("shape", [(10**5, 10**5, 3), (3, 10**6, 10**6), (1, 10**9, 3), (2, 10**5, 10**5, 3)])
+def test_absurd_arrays(shape, backend):
+    """They take a byte of memory, and would take gigabytes."""
+    with at_most(SECONDS):
+        for image in (np.broadcast_to(np.uint8(5), shape), torch.tensor(5, dtype=torch.uint8).expand(shape)):
+            with pytest.raises(InputError, match=r"expected at most 178956970 pixels, got \d+x\d+"):
+                preprocessor(backend)(image)
+
+
+def header(width, height):
+    """A PNG of so many pixels, of which it has none."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("size", [(2**31 - 1, 2**31 - 1), (65_535, 65_535), (20_000, 20_000), (1, 2**31 - 1)])
+def test_images_that_unpack_to_gigabytes(size):
+    with at_most(SECONDS):
+        with pytest.raises(InputError, match=r"the image is too large: Image size \(\d+ pixels\) exceeds limit"):
+            preprocessor("pil")(header(*size))
+        with pytest.raises(InputError, match="not an image that Pillow can read"):
+            preprocessor("pil")(header(20, 30))
+
+
+@pytest.mark.parametrize("shape", [[2**45], [2**20, 2**20, 2**10], [2**62]])
+def test_a_graph_of_absurd_sizes(shape, tmp_path):
+    """Where somebody has written one beside a Plan: an error of ours when it loads or runs."""
+    text = (
+        '<ir_version: 8, opset_import: ["": 18]> g (uint8[batch, height, width, 3] images) => (float[n] pixel_values)'
+        f" {{s = Constant <value: tensor = int64[{len(shape)}] {{{', '.join(map(str, shape))}}}> ()\n"
+        "large = ConstantOfShape (s)\n f = Cast <to = 1> (images)\n sum = ReduceSum (f)\n"
+        " whole = Add (large, sum)\n flat = Constant <value: tensor = int64[1] {-1}> ()\n"
+        " pixel_values = Reshape (whole, flat)}"
+    )
+    onnx.save(with_plan(onnx.parser.parse_model(text), PLAN), tmp_path / "model.onnx")
+    with at_most(SECONDS), pytest.raises(PreprocessorError, match=r"onnxruntime (cannot load|failed)"):
+        load(tmp_path / "model.onnx", "onnx")(IMAGE)

@@ -23,11 +23,19 @@ class File:
         path: of the artifact; ``None`` for a Plan alone.
         fused: whether there is a model in it.
         device: of the torch backends, such as ``cuda``.
+        providers, session_options: of backend ``onnx``, as :class:`.sessions.Opener` has them.
     """
 
     path: str | os.PathLike[str] | None
     fused: bool
-    device: Any
+    device: Any = None
+    providers: Sequence[Any] | None = None
+    session_options: Any = None
+
+    @property
+    def for_onnxruntime(self) -> bool:
+        """Whether there is anything that only backend ``onnx`` has."""
+        return self.providers is not None or self.session_options is not None
 
     @property
     def scripted(self) -> bool:
@@ -38,6 +46,8 @@ class File:
 def fastest(plan: Plan, kernels: Sequence[Kernel], file: File) -> str:
     """What ``auto`` stands for: the fastest backend that gives the file's bits."""
     scripted = file.scripted
+    if file.for_onnxruntime:
+        return "onnx"
     if scripted and file.device is not None:
         return "torchscript"
     if file.device is not None and not file.fused:
@@ -54,9 +64,12 @@ def opened(name: str, plan: Plan, file: File) -> Backend:
     Raises:
         BackendUnavailable: its package is missing, or it does not run such a file or on such a device.
         ArtifactError: the file is damaged.
+        ValueError: a device, providers or options that do not exist.
     """
     if file.device is not None and name in ("onnx", "numba", "pil"):
         raise BackendUnavailable(f"backend {name!r} runs on the CPU only: leave out device={file.device!r}")
+    if file.for_onnxruntime and name != "onnx":
+        raise BackendUnavailable(f"backend {name!r} has no providers and session_options: those are onnxruntime's")
     scripted = file.scripted
     own = "torchscript" if scripted else "onnx"
     if file.fused and name != own:
@@ -74,7 +87,7 @@ def opened(name: str, plan: Plan, file: File) -> Backend:
             raise BackendUnavailable("backend 'onnx' needs an .onnx file; this is a .pt file")
         from .onnx import OnnxBackend
 
-        return OnnxBackend(file.path, plan, file.fused)
+        return OnnxBackend(file.path, plan, file.fused, file.providers, file.session_options)
     if name == "torchscript" and (not scripted or file.path is None):
         raise BackendUnavailable("backend 'torchscript' needs a .pt file; this is an .onnx file")
     try:
