@@ -626,7 +626,7 @@ def test_a_file_for_images_of_one_size(done, refused):
     (size,) = json.loads(text)["sizes"]
     assert (size["height"], size["width"]) == (37, 53)
     assert all(row["equal"] for row in size["rows"] if row["kind"] == "ours" or row["name"] == PIL)
-    assert refused("one.onnx", "--size", "53x37").startswith("this artifact takes images of 37x53 pixels only, got")
+    assert refused("one.onnx", "--size", "53x37").startswith("image 0: this artifact takes images of 37x53 pixels only")
 
 
 @pytest.mark.parametrize("channels", [1, 4])

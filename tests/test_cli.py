@@ -380,7 +380,7 @@ def test_map_says_which_input_the_image_is(done, refused, folder):
     for item in ("pixel_values", "=x1", "pixel_values="):
         assert refused(*EXPORT, "--model", "m.onnx", "--map", item).startswith("--map: expected NAME=MODEL'S NAME")
     words = refused(*EXPORT, "--model", "m.onnx", "--map", "pixels=x1")
-    assert words == "map: 'pixels' is none of pixel_values; write --map NAME=MODEL'S NAME"
+    assert words == "map: 'pixels' is none of pixel_values, logits; write --map NAME=MODEL'S NAME"
     assert "give --model too" in refused(*EXPORT, "--map", "pixel_values=x1")
 
 
