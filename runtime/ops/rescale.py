@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from .normalize import FLOAT32_MAX
 
 
 @dataclass(frozen=True)
@@ -14,7 +15,7 @@ class Rescale:
     """``float32(image * factor)``, then minus ``offset`` in float32 (EfficientNet's ``rescale_offset``).
 
     Attributes:
-        factor, offset: finite numbers.
+        factor, offset: finite numbers in float32, also 255 times the factor.
         precision: of the product: ``float64`` in transformers' PIL classes, ``float32`` in its torchvision ones.
     """
 
@@ -23,9 +24,9 @@ class Rescale:
     precision: str = "float64"
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.factor) and math.isfinite(self.offset)):
+        # False for NaN. Larger ones would make infinity of a pixel.
+        if not (abs(self.factor) <= FLOAT32_MAX / 255 and abs(self.offset) <= FLOAT32_MAX):
             raise ValueError(f"expected finite numbers, got factor {self.factor!r}, offset {self.offset!r}")
-
         if self.precision not in ("float64", "float32"):
             raise ValueError(f"precision: expected float64 or float32, got {self.precision!r}")
 

@@ -1,6 +1,7 @@
 """Rescale against transformers, in every backend."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -49,10 +50,10 @@ def test_the_product_is_rounded_once(factor):
     assert_equal(Rescale(factor).reference(every_value()), rescale(every_value(), factor), "reference")
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300, -1e39])
 @pytest.mark.parametrize("key", ["factor", "offset"])
 def test_numbers_are_finite(key, value):
-    with pytest.raises(ValueError, match=f"expected finite numbers, got .*{key} {value}"):
+    with pytest.raises(ValueError, match=f"expected finite numbers, got .*{key} {re.escape(str(value))}"):
         Rescale(**{"factor": 1.0, key: value})
 
 
