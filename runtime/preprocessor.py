@@ -297,11 +297,11 @@ class Preprocessor:
 
         return stream(call, images, batch_size, workers, progress)
 
-    def predict(self, images: Any, **options: Any) -> Any:
+    def predict(self, images: Any, *, inputs: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """What a file with a model and post-processing in it finds in images, as plain Python.
 
         Args:
-            images: as of a call.
+            images, inputs: as of a call.
             options: of the post-processing's ``result``, such as ``threshold`` for objects or ``top_k`` for classes.
 
         Returns:
@@ -317,7 +317,7 @@ class Preprocessor:
                 f"{self._file.path or 'this Plan'}: no post-processing in it, so there is nothing to predict; export it"
                 " with --model, and --postprocess where config.json does not say what the model is for"
             )
-        outputs = self(images, return_tensors=None)
+        outputs = self(images, return_tensors=None, inputs=inputs)
         rows = [dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)]
         results = [post.result(row, self.plan.labels, **options) for row in rows]
         return results[0] if len(results) == 1 and not isinstance(images, (list, tuple)) else results

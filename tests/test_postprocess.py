@@ -270,6 +270,21 @@ def test_predict(fused):
     assert sum(item["score"] for item in each[0]) == pytest.approx(1, abs=1e-6)
 
 
+def test_predict_with_further_inputs(tmp_path):
+    classifier(tmp_path / "model.onnx")
+    model = onnx.load(tmp_path / "model.onnx")
+    model.graph.node[-1].output[0] = "raw"
+    model.graph.node.append(helper.make_node("Add", ["raw", "prior"], ["logits"]))
+    model.graph.input.append(helper.make_tensor_value_info("prior", TensorProto.FLOAT, ["batch", 4]))
+    onnx.save(model, tmp_path / "model.onnx")
+    traced = replace(exporter.trace("clip-vit-base-patch32", size=40, crop_size=32), labels=NAMES)
+    exporter.to_onnx(traced, tmp_path / "fused.onnx", model=tmp_path / "model.onnx")
+    pre = runtime.load(tmp_path / "fused.onnx")
+    prior = np.float32([[0, 90, 0, 0], [0, 0, 0, 90]])
+    found = pre.predict([noise(40, 50), noise(50, 40)], inputs={"prior": prior}, top_k=1)
+    assert found == [[{"label": "dog", "score": 1.0}], [{"label": "fish", "score": 1.0}]]
+
+
 @pytest.mark.parametrize("name", ["none.onnx", "pre.onnx"])
 def test_nothing_to_predict(fused, name):
     with pytest.raises(ArtifactError, match=f"{name}: no post-processing in it, so there is nothing to predict"):
