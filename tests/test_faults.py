@@ -123,7 +123,7 @@ def test_damaged_images():
 
 @pytest.mark.slow
 def test_many_damaged_images():
-    assert sum(image_campaign(range(450, 20_000)).values()) == 19_550
+    assert sum(image_campaign(range(450, 5000)).values()) == 4550
 
 
 @pytest.mark.parametrize("name", encoded_images())
@@ -202,7 +202,7 @@ def test_mutated_plans(folder):
 
 @pytest.mark.slow
 def test_many_mutated_plans(folder):
-    assert sum(plan_campaign(range(250, 5000), folder).values()) == 4750
+    assert sum(plan_campaign(range(250, 2000), folder).values()) == 1750
 
 
 def config_campaign(seeds, folder):
@@ -234,7 +234,7 @@ def test_mutated_configs(tmp_path):
 
 @pytest.mark.slow
 def test_many_mutated_configs(tmp_path):
-    assert sum(config_campaign(range(400, 20_000), tmp_path).values()) == 19_600
+    assert sum(config_campaign(range(400, 4000), tmp_path).values()) == 3600
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_damaged_files(kind, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["onnx", "pt"])
 def test_many_damaged_files(kind, folder):
-    assert file_campaign(range(400, 20_000), folder, kind)[False] > 15_000
+    assert file_campaign(range(400, 4000), folder, kind)[False] > 2700
 
 
 # --- A Plan and a graph of different Plans, bound by a checksum all the same
