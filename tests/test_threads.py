@@ -185,8 +185,9 @@ def given_by(pre, indices):
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_pool_of_processes(pre, method, expected):
+def test_a_pool_of_processes(pre, method, expected, monkeypatch):
     """The object is pickled for each task."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent.parent))  # where a spawned worker finds this file
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip(f"no {method} here")
     differing(pre, expected, 5)
