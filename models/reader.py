@@ -129,6 +129,9 @@ class Reader:
             if type(edge) is not int or not 1 <= edge <= most:
                 self._note(key, f".{name}: expected an integer from 1 to {most}, got {short(edge)}")
                 return {}
+        if given.get("height", 1) * given.get("width", 1) > MOST_PIXELS:
+            self._note(key, f": expected at most {MOST_PIXELS} pixels, got {given['height']}x{given['width']}")
+            return {}
         return given
 
     def loadable_size(self, key: str) -> None:

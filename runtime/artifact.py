@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import checksum
 from .checksum import METADATA_PROPS
@@ -17,6 +14,9 @@ from .errors import ArtifactError
 from .fusion import Fusion
 from .plan import Plan
 from .protobuf import fields, strings
+
+if TYPE_CHECKING:
+    import zipfile
 
 PLAN_KEY = "export_preprocessor.plan"
 """Key of the Plan's JSON in an ONNX file's metadata."""
@@ -46,6 +46,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Plan, bool]:
     """
     path = Path(path)
     try:
+        if path.is_fifo():  # which would be waited for
+            raise ArtifactError(f"{path}: a pipe, not a file")
         if is_torchscript(path):
             entries = _extra_files(path)
             plan = Plan.from_json(entries[PLAN_ENTRY])
@@ -63,6 +65,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Plan, bool]:
         return plan, fused
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except ValueError as error:
+        raise ArtifactError(f"{str(path)!r}: no name of a file ({error})") from error
 
 
 def seal(path: Path) -> None:
@@ -81,11 +85,12 @@ def _bound(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_torchscript(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is TorchScript, which is a zip archive, whatever its name."""
+    """Whether a file begins as TorchScript does, which is a zip archive, whatever its name."""
     try:
-        return zipfile.is_zipfile(path)
-    except zipfile.BadZipFile:  # a zip archive, but a damaged one
-        return True
+        with Path(path).open("rb") as file:
+            return file.read(2) == b"PK"
+    except OSError:  # whoever reads on says so
+        return False
 
 
 def fusion(path: str | os.PathLike[str]) -> Fusion | None:
@@ -113,11 +118,17 @@ def _extra_files(path: Path) -> dict[str, str]:
 
 
 def _check_archive(path: Path, entries: Mapping[str, str]) -> None:
-    """Raises ``ArtifactError`` where a TorchScript file is not as its checksum says."""
-    if checksum.KEY in entries:
-        with _archive(path) as archive:
+    """Raises ``ArtifactError`` where a TorchScript file is not as its checksum, and those of its entries, say.
+
+    torch does not look at them, and may end the process where an entry is damaged.
+    """
+    with _archive(path) as archive:
+        damaged = archive.testzip()
+        if damaged is not None:
+            raise ArtifactError(f"{path}: damaged TorchScript file ({damaged})")
+        if checksum.KEY in entries:
             found = checksum.of_torchscript(archive, _bound(entries), FUSED_ENTRY in entries)
-        checksum.check(path, entries[checksum.KEY], found)
+            checksum.check(path, entries[checksum.KEY], found)
 
 
 @contextmanager
@@ -127,6 +138,9 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     Raises:
         ArtifactError: it is damaged, or says that it unpacks to far more than it is: torch compresses nothing but code.
     """
+    import zipfile  # half of these imports' time, which .onnx files need not pay
+    import zlib
+
     try:
         with zipfile.ZipFile(path) as archive:
             lengths = {True: 0, False: 0}
@@ -150,49 +164,3 @@ def onnx_metadata(path: Path) -> dict[str, str]:
                 entry = dict(strings(file.read(field.length), path))
                 found[entry.get(1, "")] = entry.get(2, "")
     return found
-
-
-@contextmanager
-def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A path of the same name in a temporary folder beside ``path``, moved there when the block ends well.
-
-    Other files that the block leaves beside it are moved too, before it. Nothing is left when the block fails.
-
-    Raises:
-        ArtifactError: where the folder is missing or not writable.
-    """
-    path = Path(path)
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".export-", dir=path.parent))
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be written ({error.strerror or error})") from error
-    try:
-        (folder / path.name).touch()
-        yield folder / path.name
-        _publish(folder, path)
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _publish(folder: Path, path: Path) -> None:
-    """Moves the files of ``folder`` to that of ``path``, which comes last; all of them or none."""
-    others = [file for file in folder.iterdir() if file.name != path.name]
-    kept: list[tuple[Path, Path]] = []
-    done: list[Path] = []
-    backup = folder / ".replaced"
-    try:
-        for file in (*others, folder / path.name):
-            target = path.parent / file.name
-            if file in others and target.exists():
-                backup.mkdir(exist_ok=True)
-                kept.append((target, target.rename(backup / file.name)))
-            file.replace(target)
-            done.append(target)
-    except BaseException:
-        for target in done:
-            target.unlink()
-        for target, old in kept:
-            old.replace(target)
-        raise

@@ -9,16 +9,41 @@ import numpy as np
 
 from .errors import BackendUnavailable, InputError
 from .features import Features
-from .ops.size import Size
+from .ops.size import MOST_PIXELS, Size
 
 
-def convert(output: dict[str, Any], return_tensors: str | None, lists: Collection[str] = ()) -> Features:
-    """A batch as NumPy arrays (``np``), torch tensors (``pt``), or lists of arrays (``None``).
+def convert(output: dict[str, Any], count: int, return_tensors: str | None, lists: Collection[str] = ()) -> Features:
+    """A batch of ``count`` as NumPy arrays (``np``), torch tensors (``pt``), or lists of arrays (``None``).
 
     Those in ``lists`` become lists in any case, one array or tensor an image.
     """
     formed = {name: _form(value, return_tensors) for name, value in output.items()}
-    return Features({k: list(v) if return_tensors is None or k in lists else v for k, v in formed.items()})
+    return Features({k: _rows(v, count) if return_tensors is None or k in lists else v for k, v in formed.items()})
+
+
+def split(output: dict[str, Any], count: int, return_tensors: str | None) -> list[dict[str, Any]]:
+    """The outputs of each of ``count`` images that were run as one batch, beside others.
+
+    Raises:
+        InputError: a model gives one once for all of them, such as a loss, and no lists are asked for.
+    """
+    for name, value in output.items():
+        if return_tensors is not None and not _has_rows(value, count):
+            raise InputError(
+                f"{name}: the model gives it once for all images, not for each: pass images of one size, or"
+                " return_tensors=None for lists"
+            )
+    columns = {name: _rows(value, count) for name, value in output.items()}
+    return [{name: column[i] for name, column in columns.items()} for i in range(count)]
+
+
+def _rows(value: Any, count: int) -> list[Any]:
+    """Of a batch; what is there once for all images goes to each."""
+    return list(value) if _has_rows(value, count) else [value] * count
+
+
+def _has_rows(value: Any, count: int) -> bool:
+    return value.ndim > 0 and len(value) == count
 
 
 def check_one_size(rule: Size, sizes: Collection[tuple[int, int]]) -> None:
@@ -51,18 +76,24 @@ def stack(
     padded: Collection[str],
     return_tensors: str | None,
     lists: Collection[str] = (),
+    max_pixels: int | None = None,
 ) -> Features:
     """The outputs ``names`` of single images as one batch, in the order of the images.
 
     Those in ``padded`` get zeros at the bottom and the right, up to the largest; those in ``lists`` stay lists.
 
     Raises:
-        InputError: others differ in size.
+        InputError: others differ in size; or the largest height and width make more than ``max_pixels``.
     """
     columns = {name: [result[name] for result in results] for name in names}
     for name, values in columns.items():
         if name in padded:
             height, width = (max(value.shape[axis] for value in values) for axis in (-2, -1))
+            most = MOST_PIXELS if max_pixels is None else max_pixels
+            if height * width > most:
+                raise InputError(
+                    f"{name}: these images would be padded to {height}x{width}: expected at most {most} pixels"
+                )
             columns[name] = [_pad(value, height, width) for value in values]
             continue
         shapes = {tuple(value.shape) for value in values}

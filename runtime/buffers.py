@@ -94,7 +94,7 @@ def _fill_tensor(buffer: Any, value: Any) -> None:
 def _as_array(value: Any) -> Array | None:
     """A tensor on the CPU as an array of the same memory; None for one that NumPy cannot show."""
     if isinstance(value, np.ndarray):
-        return value
+        return np.asarray(value)  # of a masked array, its memory
     try:
         array: Array = value.detach().numpy()
     except (TypeError, RuntimeError):  # on another device, or in bfloat16
@@ -114,9 +114,14 @@ def _problem(buffer: Any) -> str:
             return "the array is read-only"
         shape, steps, size = buffer.shape, buffer.strides, buffer.itemsize
     elif hasattr(buffer, "data_ptr"):
+        kind = "nested" if buffer.is_nested else str(buffer.layout).removeprefix("torch.")
+        if kind != "strided":
+            return f"expected a dense tensor, got a {kind} one"
         shape, steps, size = tuple(buffer.shape), buffer.stride(), 1
     else:
         return f"expected an array or a torch tensor, got {type(buffer).__name__}"
+    if 0 in shape:
+        return ""
     reach = size - 1
     for step, count in sorted((abs(step), count) for step, count in zip(steps, shape, strict=True) if count > 1):
         if step <= reach:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .errors import ArtifactError
 from .protobuf import fields, text_field
+
+if TYPE_CHECKING:
+    import zipfile
 
 KEY = "export_preprocessor.sha256"
 """Of the checksum, in an ONNX file's metadata and among a TorchScript file's extra files."""
@@ -100,6 +102,8 @@ def seal_onnx(path: Path, texts: Mapping[str, str], fused: bool) -> None:
 
 def seal_torchscript(path: Path, texts: Mapping[str, str], fused: bool) -> None:
     """Puts the checksum into a TorchScript file that has none, as one more extra file."""
+    import zipfile
+
     with zipfile.ZipFile(path, "a") as archive:
         root = archive.infolist()[0].filename.partition("/")[0]
         value = of_torchscript(archive, texts, fused)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import errno
 import functools
 import importlib.util
 import io
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +29,35 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 ORIENTATION = 0x0112
 """The EXIF tag."""
 
+LONGEST_SIDE = 262_144
+"""Of an image, in pixels: the weights of a resize take a kilobyte for each of them."""
+
+START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"
+"""Of a JPEG's markers."""
+
+MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+"""Of a JPEG, but those that may stand among a scan's data."""
+
+WITHOUT_LENGTH = (b"\xff\x01", b"\xff\xd8")
+"""Of a JPEG's other markers."""
+
+MOST_SCANS = 100
+"""Of a JPEG, each of which passes over all of its pixels; encoders write a dozen."""
+
+METHODS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""Pillow's name for what makes an image upright, by its EXIF orientation."""
+
+LONGEST_NAME = 255
+"""Characters, of a file in most file systems."""
+
 SAMPLINGS = (0, 1, 2)
 """Of the colours in a JPEG, as Pillow numbers them: 4:4:4, 4:2:2 and 4:2:0."""
 
@@ -33,10 +66,10 @@ def decode(source: Any, channels: int = 3, share: bool = False, max_pixels: int 
     """A file or encoded bytes: upright by its EXIF tag, then RGB, alpha dropped (image_utils.py:474).
 
     Of an animation it is the first frame. For one or four channels, grayscale or RGBA by Pillow's conversion instead:
-    there the reference takes no files.
+    there the reference takes no files. Pillow's decoders, JPEG 2000's aside, let other threads run.
 
     Args:
-        source: a path, or bytes.
+        source: a path, bytes, or a text ``data:image/...;base64,...``.
         channels: 1, 3 or 4.
         share: whether the result may be a view of Pillow's memory, in which a pixel takes four bytes.
         max_pixels: as of :func:`check_pixels`. Pillow's own limit, ``PIL.Image.MAX_IMAGE_PIXELS``, holds besides.
@@ -49,26 +82,41 @@ def decode(source: Any, channels: int = 3, share: bool = False, max_pixels: int 
     """
     if importlib.util.find_spec("PIL") is None:
         raise BackendUnavailable("reading image files needs Pillow: pip install pillow")
-    from PIL import Image, ImageOps
+    from PIL import Image, UnidentifiedImageError
 
+    given = source
     try:
+        if isinstance(source, str) and source.startswith("data:image/"):
+            source = base64.decodebytes(source.split(",")[1].encode())  # image_utils.py:499
+        if _is_path(source) and Path(source).is_fifo():  # which would be waited for
+            raise InputError(f"{_name(source)}: a pipe, not a file")
         with Image.open(source if _is_path(source) else io.BytesIO(source)) as image:
             check_pixels(image.width, image.height, max_pixels)
+            _check_format(image)
             fast = _fast(image, source) if channels == 3 else None
             if fast is not None:
                 return fast
-            ImageOps.exif_transpose(image, in_place=True)
-            return pixels(image if image.mode == MODES[channels] else image.convert(MODES[channels]), share)
+            upright = _upright(image)
+            return pixels(upright if upright.mode == MODES[channels] else upright.convert(MODES[channels]), share)
     except InputError:
         raise
-    except FileNotFoundError as error:
-        raise InputError(f"no such image file: {source}{_advice(source)}") from error
     except Image.DecompressionBombError as error:
         raise InputError(f"the image is too large: {error}") from error
     # Pillow's decoders raise about anything on bad data: SyntaxError, struct.error, IndexError, ...
     except Exception as error:
-        name = source if _is_path(source) else "the bytes"
-        raise InputError(f"{name}: not an image that Pillow can read ({error})") from error
+        if isinstance(error, OSError) and error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
+            raise InputError(f"no such image file: {_name(given)}{_advice(str(given))}") from error
+        reason = "" if isinstance(error, UnidentifiedImageError) else f" ({getattr(error, 'strerror', None) or error})"
+        raise InputError(f"{_name(given)}: not an image that Pillow can read{reason}") from error
+
+
+def _upright(image: Any) -> Any:
+    """As ``PIL.ImageOps.exif_transpose`` turns it, which besides writes its EXIF data anew, and may fail with that."""
+    from PIL import Image
+
+    image.load()  # which may bring the tag
+    method = METHODS.get(image.getexif().get(ORIENTATION, 1))
+    return image if method is None else image.transpose(Image.Transpose[method])
 
 
 def pixels(image: Any, share: bool) -> Array:
@@ -78,24 +126,55 @@ def pixels(image: Any, share: bool) -> Array:
 
 
 def check_pixels(width: int, height: int, max_pixels: int | None = None) -> None:
-    """Raises ``InputError`` for no pixel, or more than ``max_pixels``, by default :data:`MAX_PIXELS`."""
+    """Raises ``InputError`` for no pixel, more than ``max_pixels``, by default :data:`MAX_PIXELS`, or a long side."""
     most = MAX_PIXELS if max_pixels is None else max_pixels
     if width < 1 or height < 1:
         raise InputError(f"expected at least 1x1 pixels, got {height}x{width}")
     if width * height > most:
         raise InputError(f"expected at most {most} pixels, got {height}x{width}")
+    if max(width, height) > LONGEST_SIDE:
+        raise InputError(f"expected sides of at most {LONGEST_SIDE} pixels, got {height}x{width}")
+
+
+def _check_format(image: Any) -> None:
+    """Raises ``InputError`` where decoding an opened image would run a program, or could take hours."""
+    if image.format == "EPS":
+        raise InputError("expected an image, got PostScript, a program which Pillow runs in Ghostscript")
+    if image.format in ("JPEG", "MPO"):
+        position = image.fp.tell()
+        image.fp.seek(0)
+        data = image.fp.read()
+        image.fp.seek(position)
+        if data.count(START_OF_SCAN) > MOST_SCANS and scans(data) > MOST_SCANS:
+            raise InputError(f"expected a JPEG of at most {MOST_SCANS} scans, got more")
+
+
+def scans(data: bytes) -> int:
+    """How many scans a JPEG has: what stands behind its end, such as a film, is not looked at."""
+    count, position = 0, len(START_OF_SCAN)
+    while (found := MARKER.search(data, position)) is not None and found[0] != END_OF_IMAGE:
+        count += found[0] == START_OF_SCAN
+        position = found.end()
+        if found[0] not in WITHOUT_LENGTH:
+            position += int.from_bytes(data[position : position + 2], "big")
+    return count
 
 
 def _is_path(source: Any) -> bool:
     return isinstance(source, (str, os.PathLike))
 
 
-def _advice(source: Any) -> str:
-    """What to pass in place of the texts that transformers fetches or decodes itself (image_utils.py:474)."""
-    text = str(source)
+def _name(source: Any) -> str:
+    """Of a source, for errors: a text may hold megabytes."""
+    text = str(source) if _is_path(source) else "the bytes"
+    return text if len(text) <= LONGEST_NAME else f"{text[:60]}... ({len(text)} characters)"
+
+
+def _advice(text: str) -> str:
+    """What to pass in place of the texts that transformers fetches, or decodes on trial (image_utils.py:474)."""
     if text.startswith(("http://", "https://")):
         return "; download it, and pass the bytes"
-    return "; pass base64.b64decode() of what follows the comma" if text.startswith("data:image/") else ""
+    return "; pass base64.b64decode() of base64" if len(text) > LONGEST_NAME else ""
 
 
 # --- simplejpeg
@@ -148,8 +227,21 @@ def _simplejpeg() -> Any:
     """
     try:
         import simplejpeg
-    except ImportError:  # or a build that refuses the installed NumPy
+
+        return simplejpeg if all(_decodes_as_pillow(simplejpeg, data) for data in _samples()) else None
+    except Exception:  # not installed, or a build that fails with the installed NumPy
         return None
+
+
+def _decodes_as_pillow(simplejpeg: Any, data: bytes) -> bool:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        return np.array_equal(simplejpeg.decode_jpeg(data), np.asarray(image.convert("RGB")))
+
+
+def _samples() -> Iterator[bytes]:
+    """JPEGs in which the builds of libjpeg differ, if they do: upsampling, and the smoothing of scans left out."""
     from PIL import Image
 
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8))
@@ -157,8 +249,8 @@ def _simplejpeg() -> Any:
     for image, option in [*((noise, option) for option in options), (noise.convert("L"), {})]:
         file = io.BytesIO()
         image.save(file, "JPEG", **option)
-        with Image.open(file) as reopened:
-            same = np.array_equal(simplejpeg.decode_jpeg(file.getvalue()), np.asarray(reopened.convert("RGB")))
-        if not same:
-            return None
-    return simplejpeg
+        data = file.getvalue()
+        yield data
+        if option.get("progressive"):
+            scans = data.split(START_OF_SCAN)
+            yield START_OF_SCAN.join(scans[:3]) + END_OF_IMAGE

@@ -3,6 +3,9 @@
 Its PIL classes resize them by way of uint8: times 255 and cut, then resized, then times 1/255
 (image_transforms.py:130 and :316). A Plan that resizes with Pillow first and rescales by 1/255 next gives their bits
 from the cut levels. Its torchvision classes resize the floats themselves, which no artifact does.
+
+What holds levels in another dtype than uint8 becomes uint8 there too (image_transforms.py:205), or is rescaled in
+float64, and so gives the same.
 """
 
 from __future__ import annotations
@@ -31,6 +34,30 @@ def takes_floats(plan: Plan) -> bool:
     resized = bool(steps) and isinstance(steps[0], Resize) and steps[0].weights == "pillow"
     behind = next((step for step in steps[1:] if not isinstance(step, CenterCrop)), None)
     return resized and plan.reference != "torchvision" and behind == Rescale(1 / 255)
+
+
+def takes_levels(plan: Plan) -> bool:
+    """Whether transformers makes of levels in any dtype what it makes of them in uint8.
+
+    Its PIL classes do where they resize or rescale before all else.
+    """
+    steps = (step for step in plan.steps if not step.reading and not isinstance(step, (ImageSize, CenterCrop)))
+    first = next(steps, None)
+    resizes = isinstance(first, Resize) and first.weights == "pillow"
+    return plan.reference != "torchvision" and (resizes or isinstance(first, Rescale))
+
+
+def whole_levels(image: Array) -> Array | None:
+    """Whole numbers of 0 to 255, integers or floats, as uint8; None for anything else.
+
+    That includes floats of zeros and ones, which may as well be meant as black and white.
+    """
+    if image.dtype.kind not in "iuf" or not np.all((image >= 0) & (image <= 255)):  # not for NaN either
+        return None
+    levels = image.astype(np.uint8)
+    if image.dtype.kind == "f" and (levels.max(initial=0) == 1 or np.any(levels != image)):
+        return None
+    return levels
 
 
 def normalizes_next(plan: Plan) -> bool:

@@ -288,6 +288,35 @@ def reduced(n_in: int, factor: int) -> int:
     return (n_in + (factor - 1)) // factor
 
 
+def both_axes(
+    height: int, width: int, new_height: int, new_width: int, order: str, crop: List[int], crop_rule: str, gap: float
+) -> Tuple[List[int], List[int], bool]:
+    """What a resize and the crop behind it do with rows and with columns, and whether the vertical pass is first.
+
+    Args:
+        height, width: of the image.
+        new_height, new_width: of the resized image.
+        order: as of :func:`vertical_first`.
+        crop: (height, width); zeros where nothing is cropped.
+        crop_rule: as of :func:`crop_offset`.
+        gap: ``reducing_gap``; 0 where nothing is averaged before.
+
+    Returns:
+        For each axis: samples before and after, the first one that is kept, how many are, and by how many they are
+        averaged before.
+    """
+    factors = [1, 1]
+    if gap > 0.0:
+        factors = [reduce_factor(height, new_height, gap), reduce_factor(width, new_width, gap)]
+    top, left, kept = 0, 0, [new_height, new_width]
+    if crop[0] > 0:
+        top, left, kept = crop_offset(new_height, crop[0], crop_rule), crop_offset(new_width, crop[1], crop_rule), crop
+    rows = [height, new_height, top, kept[0], factors[0]]
+    columns = [width, new_width, left, kept[1], factors[1]]
+    before = reduced(height, factors[0]), reduced(width, factors[1])
+    return rows, columns, vertical_first(before[0], before[1], new_height, new_width, order)
+
+
 def share_box(
     height: int, width: int, parts: List[int], wholes: List[int], rule: str, black: bool
 ) -> Tuple[int, int, int, int]:
@@ -302,7 +331,7 @@ def share_box(
     if black:
         empty = new_height * new_width < 1
         new_height, new_width = max(new_height, 1), max(new_width, 1)
-        top = pick(empty, new_height * -1, top)
+        top, left = pick(empty, new_height * -1, top), pick(empty, 0, left)
     return top, left, new_height, new_width
 
 

@@ -49,7 +49,7 @@ def regroup(features: Features, lengths: Sequence[int], return_tensors: str | No
     """A batch of images ``[N, ...]`` as one of groups, ``[groups, images, ...]``; lists become lists of lists.
 
     Raises:
-        InputError: the groups differ in length, and are no lists.
+        InputError: the groups differ in length, and are no lists; or a model gives one once for all images.
     """
     if return_tensors is None:
         ends = [sum(lengths[: i + 1]) for i in range(len(lengths))]
@@ -60,5 +60,10 @@ def regroup(features: Features, lengths: Sequence[int], return_tensors: str | No
             f"these videos have {', '.join(map(str, sorted(set(lengths))))} frames, which cannot be one batch; pass"
             " videos of one length, or return_tensors=None for lists"
         )
-    shape = len(lengths), lengths[0]
+    total, shape = sum(lengths), (len(lengths), lengths[0])
+    whole = [name for name, value in features.items() if value.ndim == 0 or len(value) != total]
+    if whole:
+        raise InputError(
+            f"{whole[0]}: the model gives it once for all images, not for each: pass return_tensors=None for lists"
+        )
     return Features({name: value.reshape(*shape, *value.shape[1:]) for name, value in features.items()})

@@ -1,7 +1,28 @@
-"""Anything to RGB, as transformers reads it. What the reference refuses is an ``InputError``."""
+"""Anything to RGB, as transformers reads it. What the reference refuses is an ``InputError``.
+
+So is some of what it takes, for no Plan gives its tensor, or nobody wants it:
+
+- Floats in [0, 1] without ``do_rescale=False``. It rescales them twice, to less than 1/255.
+- Levels in other dtypes than uint8, where torchvision's classes are the reference: they resize each dtype by other
+  sums; and everywhere those in bool, or that are no whole numbers.
+- Without conversion, PIL images in YCbCr, HSV or LAB, which it takes for RGB; and gray ones and RGBA, of which some
+  classes make tensors of 1 or 4 channels: those are Plans of their own (:attr:`runtime.Plan.channels`).
+- Arrays ``[H, W]`` of gray, which its torchvision classes take in lists: an image's rows have two axes as well.
+- Texts of base64 without ``data:image/`` before it, which may be anything, and addresses: nothing here reads from a
+  network.
+
+Some of what it refuses is taken, for it can mean but one thing: encoded bytes, ``pathlib``'s paths, lists that mix all
+kinds, tensors on a device or in a graph of gradients, files whose EXIF data can be read but not written again.
+
+Pillow reads files whichever the reference is. torchvision's classes read paths by ``torchvision.io``, which knows no
+TIFF, BMP, ICO or AVIF, gives all frames of a GIF and other pixels where it is clear, keeps the 16 bits of a PNG, and
+turns no WebP upright.
+"""
 
 from __future__ import annotations
 
+import collections
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -13,13 +34,16 @@ import numpy as np
 from . import decode
 from .decode import MAX_PIXELS, MODES, check_pixels
 from .errors import InputError
-from .floats import to_levels
+from .floats import to_levels, whole_levels
 from .ops import ConvertRGB, InferLayout
 from .threads import PIECE_COST, spread
 
 Array = np.ndarray[Any, Any]
 
 KINDS = "a PIL image, a uint8 array or tensor, encoded bytes, a path, or a list of these"
+
+EXPORT = "export with do_convert_rgb=true where the processor has that key, or for 1 or 4 channels (--channels)"
+"""What makes a Plan take other images."""
 
 LAYOUTS = (None, "channels_first", "channels_last")
 """Of ``input_data_format``, transformers' ``ChannelDimension``."""
@@ -37,12 +61,13 @@ class Reader:
     """How a Plan's images are read.
 
     Attributes:
-        convert: whether the Plan converts to RGB; without it, other modes are refused, as the reference fails on them.
+        convert: whether the Plan converts to RGB; without it, other modes are refused.
         channels: 1, 3 or 4: what the Plan takes.
         share: whether PIL images may be given as views of their own memory, in which a pixel takes four bytes.
         torchvision: whether transparency in arrays is composited as transformers' torchvision classes do.
         infer: whether it is read as transformers' older classes do: a PIL image of three rows is taken for one with
             its channels first (:class:`.InferLayout`), and arrays have 1 or 3 channels, and are not converted.
+        whole: whether arrays of other dtypes are taken where they hold levels, see :func:`runtime.floats.takes_levels`.
         layout: of arrays, one of :data:`LAYOUTS`; None tells them apart as the reference does, by which axis is as
             long as channels can be, the first axis winning (image_utils.py:292). PIL images and files know theirs.
         scaled: ``do_rescale=False``: all images are float arrays in [0, 1]; of them :func:`.to_levels` is given.
@@ -55,6 +80,7 @@ class Reader:
     share: bool = False
     torchvision: bool = False
     infer: bool = False
+    whole: bool = False
     layout: str | None = None
     scaled: bool = False
     normalized: bool = False
@@ -77,8 +103,8 @@ class Reader:
         leaves = list(_leaves(images))
         if not leaves:
             raise InputError("expected at least one image, got an empty list")
-        # The same object twice is read once: two threads must not load one PIL image.
-        slow = {id(leaf): leaf for _, leaf in leaves if _is_slow(leaf)}
+        # The same object twice is read once: two threads must not load one PIL image, nor two from one file.
+        slow = _apart({id(leaf): leaf for _, leaf in leaves if _is_slow(leaf)})
         ready = _all_of(self._split, list(slow.values())) if len(slow) > 1 else {}
         result: list[Array] = []
         for position, leaf in leaves:
@@ -98,7 +124,7 @@ class Reader:
         """Of anything but a list."""
         if isinstance(image, (list, tuple)):
             raise InputError("lists may be nested once, got a third level")
-        if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)):
+        if _is_encoded(image):
             self._check_kind("an encoded image")
             return [self._inferred(decode.decode(image, self.channels, self.share, self.max_pixels))]
         if _is_a(image, "PIL.Image", "Image"):
@@ -107,7 +133,9 @@ class Reader:
         if _is_a(image, "torch", "Tensor"):
             image = self._from_tensor(image)
         if not isinstance(image, np.ndarray):
-            raise InputError(f"expected {KINDS}, got {type(image).__name__}")
+            advice = "; pass its bytes, as read() gives them" if hasattr(image, "read") else ""
+            raise InputError(f"expected {KINDS}, got {type(image).__name__}{advice}")
+        image = np.asarray(image)  # not a masked array, whose functions mean other things
         if image.ndim == 4 and not len(image):
             raise InputError(f"expected at least one image, got shape {image.shape}")
         return [self._from_array(single) for single in (image if image.ndim == 4 else [image])]
@@ -134,7 +162,7 @@ class Reader:
                 mode = MODES[self.channels]
                 raise InputError(
                     f"expected an image of mode {mode}, got {image.mode}: this Plan does not convert; use"
-                    f" image.convert({mode!r}), or export with do_convert_rgb=true where the processor has that key"
+                    f" image.convert({mode!r}), or {EXPORT}"
                 )
             return decode.pixels(image, self.share)
         except InputError:
@@ -144,10 +172,16 @@ class Reader:
 
     def _from_tensor(self, image: Any) -> Array:
         """A torch tensor's values, on the CPU."""
+        kind = "nested" if image.is_nested else "meta" if image.is_meta else str(image.layout).removeprefix("torch.")
+        if kind != "strided":
+            raise InputError(f"expected a dense tensor that holds values, got a {kind} one")
         name = str(image.dtype).removeprefix("torch.")
-        if name not in ("uint8", "float16", "float32", "float64"):
+        if not hasattr(np, name):  # bfloat16, say
             raise InputError(self._expected(name))
-        array: Array = image.detach().cpu().numpy()
+        try:
+            array: Array = image.numpy(force=True)
+        except RuntimeError as error:  # a FakeTensor, or no memory for a copy
+            raise InputError(f"expected a tensor that holds values ({error})") from error
         return array
 
     def _expected(self, dtype: str) -> str:
@@ -156,15 +190,20 @@ class Reader:
             return f"do_rescale=False: expected floats in [0, 1], got {dtype}"
         if dtype.startswith(("float", "bfloat")):
             return (
-                f"expected uint8 values, got {dtype}: pass floats in [0, 1] with do_rescale=False, as to transformers,"
-                " and levels of 0 to 255 as uint8"
+                f"expected uint8 values, got {dtype}: pass floats in [0, 1] with do_rescale=False to a Plan that"
+                " rescales, as to transformers, and levels of 0 to 255 as uint8"
             )
         return f"expected uint8 values, got {dtype}: pass levels of 0 to 255 as uint8"
 
     def _from_array(self, image: Array) -> Array:
         """``[H, W, C]`` or ``[C, H, W]`` to uint8 ``[H, W, channels]``."""
-        if image.dtype not in ((np.float16, np.float32, np.float64) if self.scaled else (np.uint8,)):
+        if self.scaled and image.dtype not in (np.float16, np.float32, np.float64):
             raise InputError(self._expected(str(image.dtype)))
+        if not self.scaled and image.dtype != np.uint8:
+            levels = whole_levels(image) if self.whole else None
+            if levels is None:
+                raise InputError(self._expected(str(image.dtype)))
+            image = levels
         if image.ndim != 3:
             raise InputError(f"expected 3 axes, [H, W, C] or [C, H, W], got shape {image.shape}")
         known = (1, 3) if self.infer else tuple(MODES)
@@ -177,8 +216,7 @@ class Reader:
         convert = self.convert and not self.infer
         if found != self.channels and not (convert and found in MODES):
             raise InputError(
-                f"expected {self.channels} channels, got {found}: this Plan does not convert; export with"
-                " do_convert_rgb=true where the processor has that key"
+                f"expected {self.channels} channels, got {found}: this Plan does not convert; {EXPORT}"
                 if found in MODES
                 else f"expected 1, 3 or 4 channels, got {found} in shape {image.shape}, {self.layout}"
             )
@@ -214,14 +252,44 @@ def _leaves(images: Sequence[Any]) -> Any:
 def _is_a(value: Any, module: str, name: str) -> bool:
     """Whether ``value`` is of a class in a module that is not imported here: where it is not loaded, nothing is."""
     loaded = sys.modules.get(module)
-    return loaded is not None and isinstance(value, getattr(loaded, name))
+    return isinstance(value, getattr(loaded, name, ()))  # another thread may be importing it
+
+
+def _is_encoded(image: Any) -> bool:
+    return isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview))
 
 
 def _is_slow(image: Any) -> bool:
     """Whether reading an image takes another thread's time: it is encoded, or Pillow has not decoded it yet."""
-    if isinstance(image, (str, os.PathLike, bytes, bytearray, memoryview)):
-        return True
-    return _is_a(image, "PIL.Image", "Image") and bool(getattr(image, "tile", None))
+    return _is_encoded(image) or (_is_a(image, "PIL.Image", "Image") and bool(getattr(image, "tile", None)))
+
+
+def _apart(images: dict[int, Any]) -> dict[int, Any]:
+    """Those that threads may read at once: encoded ones, and PIL images of which each has its file to itself."""
+    files = {key: getattr(image, "fp", None) for key, image in images.items() if not _is_encoded(image)}
+    count = collections.Counter(map(id, files.values()))
+    # Others, such as a part of an archive, may share what they read from.
+    alone = {
+        key for key, file in files.items() if type(file) in (io.BytesIO, io.BufferedReader) and count[id(file)] == 1
+    }
+    return {key: image for key, image in images.items() if key not in files or key in alone}
+
+
+def are_apart(images: Any) -> bool:
+    """Whether they are a list of some that take a thread's time each, and that threads may read at once."""
+    if not isinstance(images, (list, tuple)) or len(images) < 2 or not all(map(_is_slow, images)):
+        return False
+    return len(_apart({id(image): image for image in images})) == len(images)
+
+
+def are_in_memory(images: Any) -> bool:
+    """Whether no image waits for a disk: neither paths, nor PIL images that are to be read from a file."""
+    return all(
+        isinstance(getattr(image, "fp", None), io.BytesIO)
+        if _is_slow(image) and not _is_encoded(image)
+        else not isinstance(image, (str, os.PathLike))
+        for _, image in _leaves(images if isinstance(images, (list, tuple)) else [images])
+    )
 
 
 def _all_of(read: Callable[[Any], list[Array]], images: list[Any]) -> dict[int, list[Array] | InputError]:

@@ -11,35 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
-from .ops import (
-    Branch,
-    Cast,
-    CenterCrop,
-    ChannelsLast,
-    ConvertRGB,
-    CropMargin,
-    FlipChannels,
-    Grayscale,
-    ImageSize,
-    InferLayout,
-    Interpolate,
-    Normalize,
-    Pad,
-    PadToLargest,
-    Quantize,
-    Resize,
-    ResizeKeras,
-    ResizeOpenCV,
-    ResizeSmoothed,
-    ScaleOffset,
-    Step,
-)
+from .ops import Branch, Cast, CenterCrop, ChannelsLast, ImageSize, Resize, Step
 from .ops.arithmetic import Arithmetic
-from .ops.table import Pointwise, Table
+from .ops.table import Table
+from .registry import name_of
 
 
 @dataclass(frozen=True)
-class Resample:
+class Resample(Step):
     """A resize of which ``crop`` keeps the middle.
 
     Attributes:
@@ -58,29 +37,29 @@ class Resample:
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the result; ``InputError`` for an image that it cannot take."""
         size = self.resize.output_size(height, width)
-        return self.crop.fixed_size if self.crop else size
+        return self.crop.output_size(*size) if self.crop else size
 
 
 @dataclass(frozen=True)
-class Branched:
+class Branched(Step):
     """A second result, called ``name``, from the image so far."""
 
     name: str
     kernels: tuple[Kernel, ...]
 
 
-Kernel = Step | Resample | Table | Arithmetic | Branched
-"""Those that change the image's size have ``output_size`` and ``fixed_size``, as :class:`Resample` has."""
+Kernel = Step
+"""A step of a Plan, or what stands for several: :class:`Resample`, a table, arithmetic, :class:`Branched`."""
 
 
 def implementation(kernel: Kernel, kind: str) -> ModuleType:
     """The file that runs ``kernel`` in ``torch`` or ``onnx``, beside the kernel's own and named after it."""
-    return importlib.import_module(f".ops.{name_of(kernel)}_{kind}", __package__)
+    return importlib.import_module(f".ops.{file_of(kernel)}_{kind}", __package__)
 
 
-def name_of(kernel: Kernel) -> str:
-    """That of its file."""
-    return "resize" if isinstance(kernel, Resample) else type(kernel).__module__.rpartition(".")[2]
+def file_of(kernel: Kernel) -> str:
+    """The name of its file."""
+    return "resize" if isinstance(kernel, Resample) else name_of(type(kernel))
 
 
 def lower(steps: Sequence[Step], channels: int = 3, dtype: str = "uint8") -> tuple[Kernel, ...]:
@@ -92,47 +71,24 @@ def lower(steps: Sequence[Step], channels: int = 3, dtype: str = "uint8") -> tup
     start = dtype
     kernels: list[Kernel] = []
     for step in steps:
-        if isinstance(step, Normalize) and len(step.mean) != channels:
-            raise ValueError(f"'{step}' is for {len(step.mean)} channels, and the Plan is for {channels}")
-        if isinstance(step, ScaleOffset) and len(step.scale) != channels:
-            raise ValueError(f"'{step}' is for {len(step.scale)} channels, and the Plan is for {channels}")
         behind = [kernels.pop()] if kernels and isinstance(kernels[-1], ChannelsLast) else []
         if behind and not isinstance(step, Cast):
             raise ValueError("channels_last must be the last step, but for a cast")
         last = kernels[-1] if kernels else None
         dtype = output_dtype(kernels, start)
-        if isinstance(last, PadToLargest):
-            raise ValueError("pad_to_largest must be the last step")
-        if isinstance(last, Quantize):
-            raise ValueError("quantize must be the last step")
-        if isinstance(step, ConvertRGB):
+        if last is not None and last.final:
+            raise ValueError(f"{name_of(type(last))} must be the last step")
+        step.check(channels, dtype)
+        if step.reading:
             if kernels:
-                raise ValueError("convert_rgb must be the first step")
-            if channels != 3:
-                raise ValueError(f"convert_rgb gives 3 channels, and the Plan is for {channels}")
-        elif isinstance(step, InferLayout):
-            if kernels:
-                raise ValueError("infer_layout must come before what works on pixels")
-            if channels != 3:
-                raise ValueError(f"infer_layout is for 3 channels, and the Plan is for {channels}")
-        elif isinstance(step, Pointwise):
+                raise ValueError(f"{name_of(type(step))} must come before what works on pixels")
+        elif step.pointwise:
             if isinstance(last, Table):
                 kernels[-1] = Table((*last.steps, step), channels)
             elif isinstance(last, Arithmetic):
                 kernels[-1] = Arithmetic((*last.steps, step))
             else:
                 kernels.append(Table((step,), channels) if dtype == "uint8" else Arithmetic((step,)))
-        elif isinstance(step, (FlipChannels, Grayscale, Quantize)) and channels != 3:
-            raise ValueError(f"'{step}' needs 3 channels, and the Plan is for {channels}")
-        elif isinstance(step, (Resize, ResizeKeras, ResizeOpenCV)) and dtype != "uint8":
-            raise ValueError(f"'{step}' works on uint8, but follows steps that give floats")
-        elif isinstance(step, (Interpolate, ResizeSmoothed, Quantize)) and dtype != "float32":
-            raise ValueError(f"'{step}' works on float32, as a rescale gives, but comes on {dtype}")
-        elif isinstance(step, Pad):
-            values = step.values(channels)
-            if dtype == "uint8" and not all(0 <= value <= 255 for value in values):
-                raise ValueError(f"value: expected 0 to 255, for '{step}' works on uint8, got {step.value}")
-            kernels.append(step)
         elif isinstance(step, Resize):
             kernels.append(Resample(step, None, channels == 4 and step.premultiplies))
         elif isinstance(step, CenterCrop) and isinstance(last, Resample) and last.crop is None:
@@ -147,12 +103,7 @@ def lower(steps: Sequence[Step], channels: int = 3, dtype: str = "uint8") -> tup
 
 def output_dtype(kernels: Sequence[Kernel], start: str = "uint8") -> str:
     """The dtype of the output's values: ``uint8``, ``float32``, ``float16`` or ``int64``; ``start`` is the image's."""
-    if kernels and isinstance(kernels[-1], Quantize):
-        return "int64"
-    steps = [step for kernel in kernels if isinstance(kernel, (Table, Arithmetic)) for step in kernel.steps]
-    if not steps:
-        return start
-    return steps[-1].dtype if isinstance(steps[-1], Cast) else "float32"
+    return next((kernel.gives for kernel in reversed(kernels) if kernel.gives), start)
 
 
 def compiled_part(kernels: Sequence[Kernel], channels: int) -> tuple[int, Resample] | None:
@@ -170,29 +121,18 @@ def compiled_part(kernels: Sequence[Kernel], channels: int) -> tuple[int, Resamp
 
 def one_by_one(kernels: Sequence[Kernel]) -> bool:
     """Whether the size of the result follows from the pixels, so that images of one size are no batch."""
-    return any(
-        isinstance(kernel, CropMargin) or (isinstance(kernel, Branched) and one_by_one(kernel.kernels))
-        for kernel in kernels
-    )
+    return any(kernel.by_pixels or (isinstance(kernel, Branched) and one_by_one(kernel.kernels)) for kernel in kernels)
 
 
 def output_names(steps: Sequence[Step]) -> tuple[str, ...]:
     """Names of the outputs besides the image itself."""
-    names: list[str] = []
-    for step in steps:
-        if isinstance(step, (Branch, ImageSize)):
-            names.append(step.name)
-        if isinstance(step, Branch):
-            names += output_names(step.steps)
-        if isinstance(step, (Pad, PadToLargest)) and step.mask:
-            names.append(step.mask)
-    return tuple(names)
+    return tuple(name for step in steps for name in step.beside)
 
 
 def check_size(kernels: Sequence[Kernel], height: int, width: int) -> tuple[int, int]:
     """The output's (height, width); ``InputError`` where a kernel cannot take the image's size."""
     for kernel in kernels:
-        if isinstance(kernel, CropMargin):
+        if kernel.by_pixels:
             break  # what follows is known when the pixels are
         if isinstance(kernel, Branched):
             check_size(kernel.kernels, height, width)
@@ -206,7 +146,7 @@ def static_size(
 ) -> tuple[int | None, int | None]:
     """The output's (height, width) where all images get the same, for images of a known size or of any."""
     for kernel in kernels:
-        if isinstance(kernel, CropMargin):
+        if kernel.by_pixels:
             height, width = None, None
         if (output_size := getattr(kernel, "output_size", None)) is not None:
             if height is not None and width is not None:

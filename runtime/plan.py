@@ -6,16 +6,20 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import ArtifactError, InputError
 from .formats import FORMAT, upgraded
 from .frozen import FrozenJson
 from .groups import GROUPS
 from .lowering import Kernel, check_size, lower, output_names
-from .ops import STEPS, Branch, ResizeSmoothed, Step
+from .ops import STEPS, Branch, Step
 from .ops.size import Size
-from .postprocess import POSTPROCESSORS, Postprocess
+from .postprocess import POSTPROCESSORS
+from .registry import name_of
+
+if TYPE_CHECKING:
+    from .postprocess import Postprocess
 
 REFERENCES = ("pillow13", "pillow12.2", "pillow12.1", "torchvision")
 
@@ -24,7 +28,8 @@ TEXTS = ("reference", "family", "source", "layout", "output", "group", "architec
 NAME = re.compile(r"[A-Za-z]\w*", re.ASCII)
 """Of an output."""
 
-_NAMES: dict[type, str] = {kind: name for name, kind in (*STEPS.items(), *POSTPROCESSORS.items())}
+FLOAT16_STEP = 2.0**-10
+"""How far neighbours in float16 are apart, times the larger one."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +106,10 @@ class Plan:
     @property
     def bound(self) -> float:
         """How far backends may differ, times the largest absolute value: 0 where all give the same bits."""
-        floats = (step for step in _all_steps(self.steps) if isinstance(step, ResizeSmoothed))
-        return max((step.bound for step in floats), default=0.0)
+        steps = tuple(_all_steps(self.steps))
+        bound = max((step.bound for step in steps), default=0.0)
+        # What differs at all may round to neighbours.
+        return max(bound, FLOAT16_STEP) if bound and any(step.gives == "float16" for step in steps) else bound
 
     def to_json(self) -> str:
         """The Plan as JSON with its format number; :meth:`from_json` gives an equal Plan back."""
@@ -159,7 +166,7 @@ def _plain(step: Step | Postprocess) -> dict[str, Any]:
     if isinstance(step, Branch):
         values["steps"] = [_plain(inner) for inner in step.steps]
     sizes = {key: value.to_json() for key, value in values.items() if isinstance(value, Size)}
-    return {"op": _NAMES[type(step)], **values, **sizes}
+    return {"op": name_of(type(step)), **values, **sizes}
 
 
 def _step(item: Any) -> Step:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, cast, overload
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 
-from . import artifact, batch, floats
+from . import artifact, floats
 from .backends.choice import File, fastest, opened
 from .buffers import Buffers
+from .calls import Call, Runner
 from .errors import ArtifactError, InputError
 from .features import Features
-from .fusion import Fusion
 from .groups import regroup, to_groups
 from .image import LAYOUTS, Reader
-from .lowering import check_size, lower, one_by_one
-from .ops import Branch, ConvertRGB, InferLayout, Interpolate, PadToLargest, Resize
+from .lowering import lower
+from .ops import ConvertRGB, InferLayout
 from .plan import Plan
-from .stream import stream
 
 Array = np.ndarray[Any, Any]
 
@@ -47,8 +46,10 @@ def load(
             bits: ``numba`` where it is installed and the Plan begins with a resize of pixels, else the file's own;
             with a ``device``, torch.
         device: for the torch backends, such as ``cuda``; the others run on the CPU.
-        max_pixels: largest image that a call takes, checked before it is decoded; 178,956,970 by default. Files beyond
-            Pillow's own ``PIL.Image.MAX_IMAGE_PIXELS`` draw its warning, and beyond twice that are refused as well.
+        max_pixels: largest image that a call takes, checked before it is decoded (icons are decoded as Pillow opens
+            them), and largest that it may become, but in steps that give all images one size; 178,956,970 by default,
+            and 262,144 a side. Files beyond Pillow's own ``PIL.Image.MAX_IMAGE_PIXELS`` draw its warning, and beyond
+            twice that are refused as well.
         providers: for onnxruntime, in its form: names, or pairs of a name and a dict of options; backend ``auto`` is
             ``onnx`` then. All must start, or the file is not loaded: nothing falls back to the CPU, but for nodes that
             a provider does not know. By default it is the CPU, where every bit is tested; others may round floats in
@@ -78,14 +79,12 @@ def load(
     )
 
 
-@dataclass(frozen=True)
-class _Call:
-    """What a call was asked for, besides the images."""
-
-    return_tensors: str | None
-    inputs: Mapping[str, Any] | None
-    reader: Reader
-    buffers: Buffers | None
+def _reopened(plan: Plan, path: Path, backend: str, device: Any, **options: Any) -> Preprocessor:
+    """What was pickled; ``ArtifactError`` where the file has another Plan by now."""
+    again = load(path, backend, device, **options)
+    if again.plan != plan:
+        raise ArtifactError(f"{path}: is not the file that was pickled: load it anew")
+    return again
 
 
 class Preprocessor:
@@ -112,29 +111,23 @@ class Preprocessor:
         if max_pixels is not None and (type(max_pixels) is not int or max_pixels < 1):
             raise ValueError(f"max_pixels: expected a number above 0, got {max_pixels!r}")
         file = File(path, fused, device, providers, session_options)
+        self._place = None if path is None else Path(path).absolute()  # a pickle may be opened in another folder
         self.plan = plan
         self._file, self._max_pixels = file, max_pixels
-        self._kernels = lower(plan.steps, plan.channels)
-        self.backend = fastest(plan, self._kernels, file) if backend == "auto" else backend
-        last = plan.steps[-1] if plan.steps else None
-        self._padded = (plan.output, last.mask) if isinstance(last, PadToLargest) else ()
-        # As large as the images, so that transformers never makes one tensor of them (image_processing_uvdoc.py:86).
-        self._lists = tuple(step.name for step in plan.steps if isinstance(step, Branch) and not step.steps)
-        resizes = (step.size for step in plan.steps if isinstance(step, (Interpolate, Resize)))
-        self._of_batch = next((size for size in resizes if size.is_of_batch), None)
-        self._one_by_one = one_by_one(self._kernels)
+        self.backend = fastest(plan, lower(plan.steps, plan.channels), file) if backend == "auto" else backend
         self._run = opened(self.backend, plan, file)
-        self._each = getattr(self._run, "run_each", None)
+        on_cpu = self.backend in ("numba", "onnx", "pil") and not fused and providers is None
+        self._runner = Runner(plan, self._run, on_cpu, max_pixels)
         self._reader = Reader(
             any(isinstance(step, ConvertRGB) for step in plan.steps),
             plan.channels,
-            share=self._each is not None,
+            share=self._runner.each is not None,
             torchvision=plan.reference == "torchvision",
             infer=any(isinstance(step, InferLayout) for step in plan.steps),
+            whole=floats.takes_levels(plan),
             normalized=floats.normalizes_next(plan),
             max_pixels=max_pixels,
         )
-        self._fusion: Fusion = getattr(self._run, "fusion", Fusion())
         self.output_names = self._run.output_names
 
     def __repr__(self) -> str:
@@ -142,11 +135,11 @@ class Preprocessor:
 
     def __reduce__(self) -> tuple[Any, ...]:
         file = self._file
-        if file.path is None:
+        if self._place is None:
             return functools.partial(Preprocessor, max_pixels=self._max_pixels), (self.plan, self.backend)
         options: dict[str, Any] = {"providers": file.providers, "session_options": file.session_options}
-        again = functools.partial(load, max_pixels=self._max_pixels, **options)
-        return again, (file.path, self.backend, file.device)
+        again = functools.partial(_reopened, max_pixels=self._max_pixels, **options)
+        return again, (self.plan, self._place, self.backend, file.device)
 
     @overload
     def __call__(
@@ -205,16 +198,20 @@ class Preprocessor:
         """Processes one image or a list of them, and hands on what belongs to them.
 
         Args:
-            images: a PIL image, a uint8 array or tensor (HWC or CHW), encoded bytes, a path, or a list of these in
-                mixed sizes, or a list of such lists, which is flattened. One image gives a batch of one. Files and
-                bytes are turned upright by their EXIF tag, converted to RGB and stripped of alpha, as transformers
-                does with paths (image_utils.py:474); a PIL image is taken as it lies, as there. Of an animation it is
-                the frame that Pillow shows, the first one of a file. Where :attr:`runtime.Plan.group` says so, pairs
-                of images or the frames of a video in place of one image: ``[image, image]``, or a list of such lists.
+            images: a PIL image, a uint8 array or tensor (HWC or CHW), encoded bytes, a path or a ``data:image/`` text,
+                or a list of these in mixed sizes, or a list of such lists, which is flattened. One image gives a batch
+                of one. Files and bytes are turned upright by their EXIF tag, converted to RGB and stripped of alpha,
+                as transformers does with paths (image_utils.py:474); a PIL image is taken as it lies, as there. Of an
+                animation it is the frame that Pillow shows, the first one of a file. Where the reference is
+                transformers' PIL class, arrays may hold their levels in other dtypes, too
+                (:func:`runtime.floats.takes_levels`); what else it takes and this does not, or the other way round,
+                :mod:`runtime.image` says. Where :attr:`runtime.Plan.group` says so, pairs of images or the frames of a
+                video in place of one image: ``[image, image]``, or a list of such lists.
             y: labels. They come back unchanged beside the result, ``(result, y)``, as from Keras Hub's preprocessors.
             sample_weight: the same, behind the labels: ``(result, y, sample_weight)``; without labels it is dropped.
             return_tensors: ``np`` for NumPy arrays, ``pt`` for torch tensors, ``None`` for lists of NumPy arrays,
-                one an image.
+                one an image, as transformers' PIL classes give them; of its torchvision classes, which give lists of
+                tensors, or one tensor where they pad, they hold the values.
             inputs: what a model in the file takes besides images, by name, as arrays; a row an image where the model
                 has the batch's axis first.
             input_data_format: ``channels_first`` or ``channels_last``: how arrays and tensors lie. Without it that
@@ -233,23 +230,25 @@ class Preprocessor:
                 stacked; or text lines whose widths differ, which transformers would stretch to one; or images that
                 are no whole number of the batches or groups that a model in the file takes; or ``inputs`` that it does
                 not take; or ``do_rescale`` or ``out`` that do not fit.
-            ValueError: an unknown ``return_tensors`` or ``input_data_format``.
+            ValueError: an unknown ``return_tensors``, ``input_data_format`` or ``do_rescale``.
         """
-        if return_tensors not in ("np", "pt", None):
+        if not isinstance(return_tensors, (str, type(None))) or return_tensors not in ("np", "pt", None):
             raise ValueError(f"return_tensors: expected 'np', 'pt' or None, got {return_tensors!r}")
-        buffers = None if out is None else Buffers(out, self.output_names, self._lists)
+        if inputs is not None and not isinstance(inputs, Mapping):
+            raise InputError(f"inputs: expected a dict of arrays by name, got {type(inputs).__name__}")
+        buffers = None if out is None else Buffers(out, self.output_names, self._runner.lists)
         if buffers is not None and return_tensors is None:
             raise ValueError("return_tensors: expected 'np' or 'pt' with out, got None")
         form = "pt" if buffers is not None and buffers.tensors else return_tensors
-        call = _Call(form, inputs, self._reader_for(input_data_format, do_rescale), buffers)
+        call = Call(form, inputs, self._reader_for(input_data_format, do_rescale), buffers)
         if not self.plan.group:
-            result = self._process(images, call)
+            result = self._runner.run(images, call)
         else:
             groups = to_groups(images, self.plan.group)
-            if self._fusion.group:
-                result = self._process_groups(groups, call)
+            if self._runner.fusion.group:
+                result = self._runner.run_groups(groups, call)
             else:
-                result = regroup(self._process(groups, call), [len(group) for group in groups], form)
+                result = regroup(self._runner.run(groups, call), [len(group) for group in groups], form)
         if buffers is not None:
             result = buffers.fill(result)
         if y is None:
@@ -295,6 +294,8 @@ class Preprocessor:
                 do_rescale=do_rescale,
             )
 
+        from .stream import stream  # with the standard library's pools, which calls do without
+
         return stream(call, images, batch_size, workers, progress)
 
     def predict(self, images: Any, *, inputs: Mapping[str, Any] | None = None, **options: Any) -> Any:
@@ -317,6 +318,9 @@ class Preprocessor:
                 f"{self._file.path or 'this Plan'}: no post-processing in it, so there is nothing to predict; export it"
                 " with --model, and --postprocess where config.json does not say what the model is for"
             )
+        if not set(post.outputs) <= set(self.output_names):
+            names = f"gives {', '.join(self.output_names)}, and not {', '.join(post.outputs)}"
+            raise ArtifactError(f"{self._file.path or 'this Plan'}: {names}")
         outputs = self(images, return_tensors=None, inputs=inputs)
         rows = [dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)]
         results = [post.result(row, self.plan.labels, **options) for row in rows]
@@ -324,8 +328,10 @@ class Preprocessor:
 
     def _reader_for(self, layout: str | None, do_rescale: bool | None) -> Reader:
         """Reads a call's images."""
-        if layout not in LAYOUTS:
+        if not isinstance(layout, (str, type(None))) or layout not in LAYOUTS:
             raise ValueError(f"input_data_format: expected 'channels_first' or 'channels_last', got {layout!r}")
+        if not isinstance(do_rescale, (bool, np.bool_, type(None))):
+            raise ValueError(f"do_rescale: expected True, False or None, got {do_rescale!r}")
         scaled = do_rescale is not None and bool(do_rescale) != floats.rescales(self.plan)
         if scaled and do_rescale:
             raise InputError("do_rescale=True: this Plan does not rescale; export with do_rescale=true")
@@ -337,73 +343,3 @@ class Preprocessor:
         if layout is None and not scaled:
             return self._reader
         return replace(self._reader, layout=layout, scaled=scaled)
-
-    def _process(self, images: Any, call: _Call) -> Features:
-        """A call's images, one after the other."""
-        arrays = self._arrays(images, call.reader)
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for i, array in enumerate(arrays):
-            # Copying images into one batch takes longer than compiled code runs.
-            key = array.shape if self._each is None else check_size(self._kernels[:1], *array.shape[:2])
-            groups.setdefault((i,) if self._one_by_one else key, []).append(i)
-        if self._of_batch is not None:
-            batch.check_one_size(self._of_batch, {array.shape[:2] for array in arrays})
-        results: list[dict[str, Any]] = [{} for _ in arrays]
-        for members in groups.values():
-            output = self._run_group([arrays[i] for i in members], call, members)
-            if len(groups) == 1:
-                output = {name: output[name] for name in self.output_names}
-                return batch.convert(output, call.return_tensors, self._lists)
-            for position, i in enumerate(members):
-                results[i] = {name: value[position] for name, value in output.items()}
-        return batch.stack(results, self.output_names, self._padded, call.return_tensors, self._lists)
-
-    def _process_groups(self, groups: list[list[Any]], call: _Call) -> Features:
-        """Pairs or videos for a model that takes them whole: a row of its outputs is a group's."""
-        length = self._fusion.length
-        batches: dict[tuple[int, ...], list[int]] = {}
-        images = iter(self._arrays(groups, call.reader))
-        arrays = [list(itertools.islice(images, len(group))) for group in groups]
-        for i, members in enumerate(arrays):
-            shapes = {array.shape for array in members}
-            if len(shapes) > 1:
-                sizes = ", ".join(f"{height}x{width}" for height, width, _ in sorted(shapes))
-                raise InputError(f"the model in the file takes a {self.plan.group} of images of one size, got {sizes}")
-            if length not in (None, len(members)):
-                raise InputError(f"the model in the file takes {length} images a {self.plan.group}, got {len(members)}")
-            batches.setdefault((i,) if length is None else members[0].shape, []).append(i)
-        results: list[dict[str, Any]] = [{} for _ in groups]
-        for rows in batches.values():
-            output = self._run_group([array for i in rows for array in arrays[i]], call, rows)
-            for position, i in enumerate(rows):
-                results[i] = {name: value[position] for name, value in output.items()}
-        return batch.stack(results, self.output_names, (), call.return_tensors)
-
-    def _arrays(self, images: Any, reader: Reader) -> list[Array]:
-        """Images as uint8 ``[H, W, C]``, all of sizes that the Plan takes."""
-        return reader.read(images, self._check_size)
-
-    def _check_size(self, array: Array) -> None:
-        """Raises ``InputError`` where the Plan cannot take an image of its size."""
-        if self.plan.input_size not in (None, array.shape[:2]):
-            raise InputError(
-                f"this artifact takes images of {'x'.join(map(str, self.plan.input_size))} pixels only, got"
-                f" {array.shape[0]}x{array.shape[1]}: export it without --input-size"
-            )
-        check_size(self._kernels, *array.shape[:2])
-
-    def _run_group(self, images: list[Array], call: _Call, rows: Sequence[int]) -> dict[str, Any]:
-        """A batch of each output; ``rows`` are those of the call's ``inputs`` that belong to the images."""
-        inputs = call.inputs
-        if self._each is not None and not inputs:
-            into = getattr(self._run, "run_into", None)
-            if into is None or call.buffers is None:
-                return cast("dict[str, Any]", self._each(images))
-            return cast("dict[str, Any]", into(images, call.buffers.target(self.plan.output, images)))
-        stacked = images[0][None] if len(images) == 1 else np.stack(images)
-        if not inputs:
-            return self._run.run(stacked)
-        run_with: Callable[..., dict[str, Any]] | None = getattr(self._run, "run_with", None)
-        if run_with is None:
-            raise InputError("inputs: only a model in an .onnx file takes more than images")
-        return run_with(stacked, inputs, rows)

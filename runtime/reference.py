@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .ops import Branch, ConvertRGB, ImageSize, InferLayout, Pad, PadToLargest, Step
+if TYPE_CHECKING:
+    from .ops import Step
 
 Array = np.ndarray[Any, Any]
 
@@ -16,17 +17,9 @@ def run_steps(steps: Sequence[Step], image: Array, name: str) -> dict[str, Array
     """An RGB image ``[H, W, C]`` to the outputs of ``steps``, of which the image itself is ``name``, ``[C, H, W]``."""
     outputs: dict[str, Array] = {}
     for step in steps:
-        if isinstance(step, (ConvertRGB, InferLayout)):  # done where images are read
-            continue
-        if isinstance(step, Branch):
-            outputs |= run_steps(step.steps, image, step.name)
-        elif isinstance(step, ImageSize):
-            outputs[step.name] = step.size_of(image)
-        else:
-            if isinstance(step, (Pad, PadToLargest)) and step.mask:
-                outputs[step.mask] = step.mask_of(*image.shape[:2])
-            if not isinstance(step, PadToLargest):
-                image = step.reference(image)
+        if not step.reading:
+            outputs |= step.outputs(image)
+            image = step.reference(image)
     return {name: np.ascontiguousarray(np.moveaxis(image, -1, 0)), **outputs}
 
 

@@ -21,8 +21,11 @@ def stream(call: Call, images: Iterable[Any], batch_size: int, workers: int, pro
             raise ValueError(f"{name}: expected a number above 0, got {number!r}")
     if isinstance(images, (str, bytes, bytearray, memoryview)) or not hasattr(type(images), "__iter__"):
         raise InputError(f"expected a list or another iterable of images, got {type(images).__name__}")
-    total = len(images) if isinstance(images, Sized) else None
-    return _batches(call, iter(images), batch_size, workers, _bar(total) if progress else None)
+    try:
+        iterator = iter(images)
+    except TypeError as error:  # an array without axes
+        raise InputError(f"expected a list or another iterable of images: {error}") from error
+    return _batches(call, iterator, batch_size, workers, _bar(images) if progress else None)
 
 
 def _batches(call: Call, images: Iterator[Any], batch_size: int, workers: int, bar: Any) -> Iterator[Features]:
@@ -75,10 +78,14 @@ def _called(call: Call, batch: list[Any], start: int) -> Features:
         raise InputError(error.reason, position=start + error.position) from error
 
 
-def _bar(total: int | None) -> Any:
+def _bar(images: Iterable[Any]) -> Any:
     """A progress bar on standard error."""
     try:
         from tqdm import tqdm
     except ImportError as error:
         raise BackendUnavailable("progress=True needs tqdm: pip install tqdm") from error
+    try:
+        total = len(images) if isinstance(images, Sized) else None
+    except TypeError:  # torch's loader has a length only where its data set has
+        total = None
     return tqdm(total=total, unit="image")

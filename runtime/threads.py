@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import collections
-import concurrent.futures
 import contextlib
 import os
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from .turns import Turns, cpus
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 MOST_THREADS = 8
 """Threads of one call; an image gains little from more."""
@@ -24,28 +29,41 @@ class _Pool:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
-        self.threads = min(len(affinity(0)) if affinity else os.cpu_count() or 1, MOST_THREADS)
-        self._executor: concurrent.futures.ThreadPoolExecutor | None = None
+        self.cpus = cpus()
+        self.threads = min(self.cpus, MOST_THREADS)
+        self.turns = Turns(self.cpus + 1)  # one more, so that no CPU waits while a thread does
+        self._executor: ThreadPoolExecutor | None = None
 
-    def submit(self, work: Callable[[], None]) -> concurrent.futures.Future[None]:
+    def submit(self, work: Callable[[], None]) -> Future[None]:
         with self.lock:
             if self._executor is None:
-                self._executor = concurrent.futures.ThreadPoolExecutor(self.threads - 1, "export-preprocessor")
+                from concurrent.futures import ThreadPoolExecutor
+
+                self._executor = ThreadPoolExecutor(self.threads - 1, "export-preprocessor")
         return self._executor.submit(work)
 
 
 _pool = _Pool()
 
 
-def _after_fork() -> None:
-    """A child has none of its parent's threads, and may have one's lock."""
+def restart() -> None:
+    """Other threads, as many as the process may use CPUs by now; work in the others goes on."""
     global _pool
     _pool = _Pool()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):  # a child has none of its parent's threads, and may have one's lock
+    os.register_at_fork(after_in_child=restart)
+
+
+def turn() -> Turns:
+    """To work in: ``with turn(): …``. What waits for a turn of another thread must not be in it."""
+    return _pool.turns
+
+
+def alone() -> bool:
+    """Whether no other thread has a turn."""
+    return _pool.turns.taken < 2
 
 
 def spread(band: Callable[[int, int], None], rows: int, cost: int, most: int | None = None) -> None:
@@ -54,7 +72,9 @@ def spread(band: Callable[[int, int], None], rows: int, cost: int, most: int | N
     It takes as many threads as pay at ``cost`` nanoseconds of work, ``most`` at most.
     """
     pool = _pool
-    threads = max(1, min(pool.threads, cost // BAND_COST, rows, pool.threads if most is None else most))
+    # This thread's own CPU, and those on which nobody else has a turn.
+    idle = max(pool.cpus, pool.threads) - max(0, pool.turns.taken - 1)
+    threads = max(1, min(pool.threads, idle, cost // BAND_COST, rows, pool.threads if most is None else most))
     bands = threads if threads == 1 else max(threads, min(rows, cost // PIECE_COST))
     todo = collections.deque((rows * i // bands, rows * (i + 1) // bands) for i in range(bands))
 

@@ -37,6 +37,15 @@ def zero_unless(g: Any, condition: Any, name: str) -> Any:
     return g.node("Gather", g.constant([0], "int64"), g.cast(condition, "int64"), name=name)
 
 
+def bounded(g: Any, height: Any, width: Any, most: int, name: str) -> tuple[Any, Any]:
+    """The sizes; the graph fails at a node called ``name`` where they leave no pixel, or more than ``most``."""
+    if isinstance(height, int) and isinstance(width, int):
+        return height, width
+    pixels = height * width
+    zero = zero_unless(g, g.node("Or", pixels < 1, pixels > most), name)
+    return (height, width + zero) if isinstance(height, int) else (height + zero, width)  # a known side stays known
+
+
 class Formulas:
     """The formulas of :mod:`runtime.geometry` and of the modules of weights, over the values of one graph.
 

@@ -31,7 +31,8 @@ from ..ops.arithmetic_torch import ClampModule
 from ..ops.grayscale import WEIGHTS
 from ..ops.interpolate_torch import InterpolateModule
 from ..ops.resize_torch import ResampleModule, axes
-from ..ops.table import Pointwise, Table
+from ..ops.step import Step
+from ..ops.table import Table
 from ..plan import Plan
 from .torch import Preprocess, channels_first, to_module
 
@@ -100,7 +101,7 @@ def to_modules(kernels: Sequence[Kernel]) -> Iterator[nn.Module]:
                 yield to_module(kernel)
 
 
-def _pointwise(step: Pointwise) -> nn.Module:
+def _pointwise(step: Step) -> nn.Module:
     match step:
         case Rescale():
             return Affine([float(step.factor)], [-float(step.offset)])
@@ -111,7 +112,8 @@ def _pointwise(step: Pointwise) -> nn.Module:
             return Affine([1.0 / std for _, std in pairs], [-mean / std for mean, std in pairs])
         case Clamp():
             return Clamped(step)
-        case Cast():
+        case _:
+            assert isinstance(step, Cast)
             return Rounded(step)
 
 
@@ -181,7 +183,7 @@ class Resized(nn.Module):
 
 @functools.lru_cache(maxsize=16)  # an attack resizes one image many times
 def _weights(axis: tuple[int, ...], filter: str, support: float) -> tuple[int, Array]:
-    """The unrounded weights of an axis, as of :func:`.resize_torch.axis_weights`, for :func:`multiply`."""
+    """The unrounded weights of an axis, as of :func:`.resize_weights_torch.axis_weights`, for :func:`multiply`."""
     n_in, n_out, offset, count, factor = axis
     start, values = resample.block_values(n_in, n_out, offset, count, filter, support, count, factor)
     return int(start[0]), values[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from .. import geometry
 from ..errors import BackendUnavailable
 from ..lowering import Resample, compiled_part, lower
-from ..ops import ConvertRGB, ImageSize, InferLayout
+from ..ops import ConvertRGB, ImageSize, InferLayout, resize_numba
 from ..ops.table import Table
 from ..plan import Plan
 from ..reference import run_batch
@@ -21,13 +22,8 @@ class NumbaBackend:
     """Runs a leading resize, its crop and the table behind them compiled, and every other step as its reference."""
 
     def __init__(self, plan: Plan) -> None:
-        try:
-            from ..ops import resize_numba
-            from ..ops.resize_llvm import compiled
-        except ImportError as error:  # a numba that refuses the installed NumPy says so in its error
-            raise BackendUnavailable(
-                f"backend 'numba' needs numba: pip install 'export-preprocessor[fast]' ({error})"
-            ) from error
+        if importlib.util.find_spec("numba") is None:
+            raise _unavailable("it is not installed")
         self.output_names = plan.outputs
         self._output, self._resize = plan.output, resize_numba.resize
         self._steps = [step for step in plan.steps if not isinstance(step, (ConvertRGB, InferLayout))]
@@ -39,7 +35,10 @@ class NumbaBackend:
             before, self._first = part
             behind = kernels[before + 1 :]
             table = behind[0] if behind and isinstance(behind[0], Table) else Table(())
-            compiled()
+            try:
+                resize_numba.kernel()
+            except ImportError as error:  # a numba that refuses the installed NumPy says so in its error
+                raise _unavailable(error) from error
             self._table = table.values()
             self._sizes = [step for step in self._steps[:before] if isinstance(step, ImageSize)]
             self._steps = self._steps[before + 1 + (self._first.crop is not None) + len(table.steps) :]
@@ -68,9 +67,9 @@ class NumbaBackend:
         """As :data:`runtime.ops.resize_numba.Axes`."""
         assert self._first is not None
         step, crop = self._first.resize, self._first.crop
-        new_height, new_width = step.output_size(height, width)
-        rows, columns = [height, new_height, 0, new_height, 1], [width, new_width, 0, new_width, 1]
-        if crop is not None:
-            rows[2:4] = geometry.crop_offset(new_height, crop.height, crop.rule), crop.height
-            columns[2:4] = geometry.crop_offset(new_width, crop.width, crop.rule), crop.width
-        return rows, columns, bool(geometry.vertical_first(height, width, new_height, new_width, step.order))
+        kept, rule = ([0, 0], "") if crop is None else ([crop.height, crop.width], crop.rule)
+        return geometry.both_axes(height, width, *step.output_size(height, width), step.order, kept, rule, 0.0)
+
+
+def _unavailable(why: object) -> BackendUnavailable:
+    return BackendUnavailable(f"backend 'numba' needs numba: pip install 'export-preprocessor[fast]' ({why})")

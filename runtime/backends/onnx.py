@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,9 +13,17 @@ from .. import artifact
 from ..errors import ArtifactError, InputError
 from ..fusion import Fusion
 from ..plan import Plan
-from .sessions import Opener, Shapes, first_line
+from .opener import Opener, first_line
+from .sessions import Sessions
 
 Array = np.ndarray[Any, Any]
+
+
+class Tensor(NamedTuple):
+    """What a graph takes or gives; lengths that follow from images are texts, or None."""
+
+    name: str
+    shape: list[int | str | None]
 
 
 class OnnxBackend:
@@ -30,16 +38,16 @@ class OnnxBackend:
         session_options: Any = None,
     ) -> None:
         self._path, self._plan, self._fused = os.fspath(path), plan, fused
+        self._place = Path(path).absolute()  # a fork may be in another folder
         self._opener = Opener(self._path, providers, session_options)
         # Kept for the sessions to come, for the file may be another by then.
         self._model = None if fused else Path(path).read_bytes()
         self._start()
-        inputs = self._session.get_inputs()
-        outputs = self._session.get_outputs()
+        inputs, defaults, outputs = self._signature()
         self._check_graph([value.name for value in inputs], inputs[0].shape if inputs else [], outputs)
         self.fusion = (artifact.fusion(path) if fused else None) or Fusion()
+        self._check_batch(inputs[0].shape[0])
         self._inputs = inputs[1:]
-        defaults = self._session.get_overridable_initializers() if fused else []
         self._optional = {value.name for value in defaults}
         fixed = self.fusion.batch and self.fusion.batch // (self.fusion.length or 1 if self.fusion.group else 1)
         first = ("batch", "groups") if fixed is None else ("batch", "groups", fixed)
@@ -47,20 +55,30 @@ class OnnxBackend:
         self.output_names = tuple(value.name for value in outputs)
         self._channels_first = plan.layout == "NCHW"
 
+    def _signature(self) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """The graph's inputs, those that have a default, and its outputs."""
+        session = self._sessions.first
+        found = session.get_inputs(), session.get_overridable_initializers(), session.get_outputs()
+        try:
+            inputs, defaults, outputs = ([Tensor(v.name, v.shape) for v in values] for values in found)
+        except UnicodeDecodeError as error:  # onnxruntime leaves texts as they are
+            raise ArtifactError(f"{self._path}: damaged: a name in its graph is no text") from error
+        return inputs, defaults if self._fused else [], outputs
+
     def _start(self) -> None:
         """Opens the file."""
-        self._session = self._opener.open(self._path if self._model is None else self._model)
+        model = os.fspath(self._place) if self._model is None else self._model
         several = self._model is not None and self._opener.repeatable
-        self._shapes = Shapes(self._opener, self._model, self._plan.layout) if several else None
+        self._sessions = Sessions(self._opener, model, self._plan.layout, several)
         self._process = os.getpid()
 
     def _restart(self) -> None:
         """Opens it again behind a fork, where a session has no threads, and a lock may be held for ever."""
-        if self._fused and artifact.read(self._path) != (self._plan, True):
+        if self._fused and artifact.read(self._place) != (self._plan, True):
             raise ArtifactError(f"{self._path}: is not the file that was loaded: load it in this process")
         self._start()
 
-    def _check_graph(self, names: list[str], shape: Sequence[Any], outputs: Sequence[Any]) -> None:
+    def _check_graph(self, names: list[str], shape: Sequence[Any], outputs: Sequence[Tensor]) -> None:
         """Raises ``ArtifactError`` where the graph is not one of the Plan."""
         if names[:1] != ["images"] or (names[1:] and not self._fused):
             raise ArtifactError(f"{self._path}: expected the one input 'images', got {', '.join(names)}")
@@ -74,6 +92,12 @@ class OnnxBackend:
             raise ArtifactError(
                 f"{self._path}: its Plan gives {', '.join(plan.outputs)}, and its graph {', '.join(found)}"
             )
+
+    def _check_batch(self, length: Any) -> None:
+        """Raises ``ArtifactError`` where the graph takes ``length`` images, and its model others."""
+        batch = 1 if self.fusion.unbatched else self.fusion.batch
+        if batch not in (None, length):
+            raise ArtifactError(f"{self._path}: its model takes {batch} images at a time, and its graph {length}")
 
     def run(self, images: Array) -> dict[str, Array]:
         return self.run_with(images, {}, ())
@@ -101,6 +125,9 @@ class OnnxBackend:
         ]
         if len(parts) == 1:
             return parts[0]
+        for name, value in parts[0].items():
+            if value.ndim == 0:
+                raise InputError(f"{name}: the model gives it once for its {size} images: pass no more at a time")
         return {name: np.concatenate([part[name] for part in parts]) for name in self.output_names}
 
     def _check(self, inputs: Mapping[str, Any]) -> None:
@@ -113,16 +140,20 @@ class OnnxBackend:
                 f"the model in {self._path} takes {', '.join(missing)} besides images: pass inputs={{name: array}}"
             )
         if unknown:
-            raise InputError(f"inputs: the model in {self._path} has no {', '.join(unknown)}")
+            raise InputError(f"inputs: the model in {self._path} has no {', '.join(map(str, unknown))}")
 
     def _rows(self, inputs: Mapping[str, Any], rows: Sequence[int]) -> dict[str, Array]:
         """The inputs as arrays, of those with the batch's axis first only ``rows``."""
         found = {}
         for name, value in inputs.items():
-            array = np.asarray(value)
+            try:
+                array = np.asarray(value)
+            except Exception as error:  # ragged lists, or tensors on a device or in a graph of gradients
+                raise InputError(f"inputs: {name}: expected an array ({error})") from error
             if name in self._batched:
-                if len(array) <= max(rows, default=-1):
-                    raise InputError(f"inputs: {name} has {len(array)} rows, expected one for each image or group")
+                given = len(array) if array.ndim else 0
+                if given <= max(rows, default=-1):
+                    raise InputError(f"inputs: {name} has {given} rows, expected one for each image or group")
                 array = array[list(rows)]
             found[name] = array
         return found
@@ -131,9 +162,8 @@ class OnnxBackend:
         images = np.ascontiguousarray(images.transpose(0, 3, 1, 2) if self._channels_first else images)
         if self._process != os.getpid():
             self._restart()
-        session = self._session if self._shapes is None else self._shapes.session(images.shape) or self._session
         try:
-            values = session.run(None, {"images": images, **inputs})
+            values = self._sessions.session(images.shape).run(None, {"images": images, **inputs})
         except Exception as error:
             raise InputError(f"onnxruntime failed on images of shape {images.shape}: {first_line(error)}") from error
         if self.fusion.unbatched:

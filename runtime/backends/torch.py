@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import BackendUnavailable, InputError
-from ..lowering import Branched, Kernel, Resample, implementation, lower, one_by_one
+from ..lowering import Branched, Kernel, Resample, check_size, implementation, lower, one_by_one
 from ..ops import ImageSize, Pad, PadToLargest
 from ..ops.resize_torch import ResampleModule
 from ..ops.table import Table
@@ -21,6 +21,9 @@ Array = np.ndarray[Any, Any]
 
 WITH_OUTPUTS = (Pad, ImageSize, PadToLargest, Branched)
 """Kernels that may give outputs besides the image."""
+
+PART = 1 << 20
+"""Values of images in float32 that run at a time: memory for many more comes fresh, zeroed, for each step."""
 
 
 class Preprocess(nn.Module):
@@ -199,12 +202,22 @@ class TorchBackend:
         self.output_names = plan.outputs
         self._device = usable(device)
         self._module = module.to(self._device).eval()
-        self.run_each = self._run_each if self._device.type == "cpu" and _resizes_first(module) else None
+        on_cpu = self._device.type == "cpu" and isinstance(module, Preprocess)
+        self.run_each = self._run_each if on_cpu and _resizes_first(module) else None
+        self._kernels = lower(plan.steps, plan.channels) if on_cpu else ()
 
     def run(self, images: Array) -> dict[str, Tensor]:
         # Channels first, so that the module need not guess.
         batch = shared_tensor(images).to(self._device).permute(0, 3, 1, 2)
-        return self._guarded(self._module, batch)
+        parts = [self._guarded(self._module, part) for part in torch.split(batch, self._part(*images.shape))]
+        return parts[0] if len(parts) == 1 else {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _part(self, batch: int, height: int, width: int, channels: int) -> int:
+        """How many images run at a time: on a CPU no more than make :data:`PART` values, before or after."""
+        if not self._kernels or batch == 1:
+            return batch
+        new_height, new_width = check_size(self._kernels, height, width)
+        return max(1, PART // (max(height * width, new_height * new_width) * channels))
 
     def _run_each(self, images: list[Array]) -> dict[str, Tensor]:
         """As :class:`.Backend` says: the first kernel makes one batch of them."""
@@ -234,7 +247,7 @@ class TorchBackend:
             raise InputError(f"torch failed on images of shape {shape}: {reason}") from error
 
 
-def _resizes_first(module: Any) -> bool:
-    """Whether the first thing that an eager module does is a resize."""
-    stages: Any = module.stages if isinstance(module, Preprocess) else []
+def _resizes_first(module: Preprocess) -> bool:
+    """Whether the first thing that it does is a resize."""
+    stages: Any = module.stages
     return len(stages) > 0 and isinstance(stages[0], Chain) and isinstance(stages[0].kernels[0], ResampleModule)

@@ -25,10 +25,9 @@ class TorchScriptBackend(TorchBackend):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 module = torch.jit.load(os.fspath(path), map_location="cpu")  # type: ignore[no-untyped-call]
-        except (RuntimeError, ValueError) as error:
-            raise ArtifactError(
-                f"{os.fspath(path)}: torch cannot load it ({str(error).splitlines()[0][:200]})"
-            ) from error
+        except Exception as error:  # its unpickler raises about anything on bad data
+            reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise ArtifactError(f"{os.fspath(path)}: torch cannot load it ({reason})") from error
         super().__init__(module, plan, device)
         fusion = artifact.fusion(path)
         self.fusion = fusion or Fusion()

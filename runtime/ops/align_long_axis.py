@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..geometry import aligned
+from .step import Step
 
 
 @dataclass(frozen=True)
-class AlignLongAxis:
+class AlignLongAxis(Step):
     """Turns landscape images to portrait, or the other way, by 90 degrees clockwise; other images stay as they are.
 
     Attributes:

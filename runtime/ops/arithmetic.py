@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .table import Pointwise
+from .step import Step
 
 
 @dataclass(frozen=True)
-class Arithmetic:
-    """The references of ``steps``, one by one: with every operation rounded, all backends give the same bits."""
+class Arithmetic(Step):
+    """The references of pointwise ``steps``: with every operation rounded, all backends give the same bits."""
 
-    steps: tuple[Pointwise, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def gives(self) -> str:
+        return self.steps[-1].gives

@@ -13,7 +13,7 @@ from .clamp import Clamp
 from .normalize import Normalize
 from .rescale import Rescale
 from .scale_offset import ScaleOffset
-from .table import Pointwise
+from .step import Step
 
 
 def lower(g: Any, formulas: Formulas, kernel: Arithmetic, image: Image) -> Image:
@@ -23,7 +23,7 @@ def lower(g: Any, formulas: Formulas, kernel: Arithmetic, image: Image) -> Image
     return image
 
 
-def _apply(g: Any, step: Pointwise, pixels: Any) -> Any:
+def _apply(g: Any, step: Step, pixels: Any) -> Any:
     match step:
         case Normalize():
             mean, std = (g.constant(np.reshape(values, (-1, 1, 1)), "float32") for values in (step.mean, step.std))

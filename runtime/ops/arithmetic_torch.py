@@ -13,7 +13,7 @@ from .clamp import Clamp
 from .normalize import Normalize
 from .rescale import Rescale
 from .scale_offset import ScaleOffset
-from .table import Pointwise
+from .step import Step
 
 
 def normalize(image: Tensor, mean: Tensor, std: Tensor) -> Tensor:
@@ -148,7 +148,7 @@ class ArithmeticModule(nn.Sequential):
         super().__init__(*(_module(step) for step in kernel.steps))
 
 
-def _module(step: Pointwise) -> nn.Module:
+def _module(step: Step) -> nn.Module:
     match step:
         case Normalize():
             return NormalizeModule(step)
@@ -158,5 +158,6 @@ def _module(step: Pointwise) -> nn.Module:
             return ScaleOffsetModule(step)
         case Clamp():
             return ClampModule(step)
-        case Cast():
+        case _:
+            assert isinstance(step, Cast)
             return CastModule(step)

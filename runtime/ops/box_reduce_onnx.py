@@ -26,5 +26,9 @@ def lower(g: Any, formulas: Formulas, image: Image, rows: Any, columns: Any) -> 
         left = g.node("Min", g.value(factor, "float64"), g.value(n, "float64") - starts)
         return g.node("Reshape", left, g.constant(shape, "int64"))
 
-    reduced = g.branch(rows * columns > 1, means, lambda: g.node("Identity", image.pixels), name="reduce")
-    return image._replace(pixels=reduced, height=height, width=width)
+    reduces = rows * columns > 1
+    if isinstance(reduces, bool):  # the same for every image
+        pixels = means() if reduces else image.pixels
+    else:
+        pixels = g.branch(reduces, means, lambda: g.node("Identity", image.pixels), name="reduce")
+    return image._replace(pixels=pixels, height=height, width=width)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from . import Step
+import numpy as np
+
+from ..reference import run_steps
+from .step import Step
 
 
 @dataclass(frozen=True)
-class Branch:
+class Branch(Step):
     """Runs ``steps`` on the image and gives the result as the output ``name``; the Plan goes on with the image itself.
 
     Attributes:
@@ -23,3 +25,10 @@ class Branch:
 
     def __str__(self) -> str:
         return f"output {self.name}: " + ("; ".join(map(str, self.steps)) or "the image as it is")
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        return (self.name, *(name for step in self.steps for name in step.beside))
+
+    def outputs(self, image: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        return run_steps(self.steps, image, self.name)

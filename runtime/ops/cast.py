@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+
+from .step import Step
 
 DTYPES = ("float32", "float16")
 
 
 @dataclass(frozen=True)
-class Cast:
+class Cast(Step):
     """Rounds to ``dtype``, to nearest and to even on ties."""
 
     dtype: str
+
+    pointwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -22,6 +26,10 @@ class Cast:
 
     def __str__(self) -> str:
         return f"cast to {self.dtype}"
+
+    @property
+    def gives(self) -> str:
+        return self.dtype
 
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Any shape and dtype."""

@@ -9,12 +9,13 @@ import numpy as np
 
 from ..geometry import crop_offset
 from .size import Size
+from .step import Step
 
 RULES = ("pil", "torchvision", "half_even", "half_up")
 
 
 @dataclass(frozen=True)
-class CenterCrop:
+class CenterCrop(Step):
     """Crops uint8 ``[H, W, 3]`` to ``height`` x ``width`` pixels around the center.
 
     Attributes:

@@ -16,17 +16,7 @@ def lower(g: Any, formulas: Formulas, step: CenterCrop, image: Image) -> Image:
 
 
 def crop(g: Any, image: Image, top: Any, left: Any, height: Any, width: Any) -> Image:
-    """Pads what is missing with zeros, then slices."""
-    before, after, starts, ends = [], [], [], []
-    for size, side, offset in ((image.height, height, top), (image.width, width, left)):
-        missing = g.node("Max", *g.common(side - size, 0))
-        start = g.node("Max", *g.common(offset, 0))
-        lead = start - offset
-        before.append(lead)
-        after.append(missing - lead)
-        starts.append(start)
-        ends.append(start + side)
-    pads = g.shape(0, 0, *before, 0, 0, *after)
-    padded = g.node("Pad", image.pixels, pads)
-    cropped = g.node("Slice", padded, g.shape(*starts), g.shape(*ends), g.constant([2, 3], "int64"))
+    """Adds zeros where they are missing; a negative amount of padding crops."""
+    after = (height - image.height + top, width - image.width + left)
+    cropped = g.node("Pad", image.pixels, g.shape(0, 0, -top, -left, 0, 0, *after))
     return image._replace(pixels=cropped, height=height, width=width)

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from .step import Step
+
 
 @dataclass(frozen=True)
-class ChannelsLast:
+class ChannelsLast(Step):
     """Gives the output as ``[N, H, W, C]``. It comes last, but for a cast."""
 
     def __str__(self) -> str:

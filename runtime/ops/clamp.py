@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .normalize import FLOAT32_MAX
+from .step import Step
 
 
 @dataclass(frozen=True)
-class Clamp:
+class Clamp(Step):
     """Clamps to ``low`` … ``high`` in float32."""
 
     low: float
     high: float
+
+    pointwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if not -FLOAT32_MAX <= self.low <= self.high <= FLOAT32_MAX:  # false for NaN

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+
+from .step import Step
 
 if TYPE_CHECKING:
     from PIL import Image
 
 
 @dataclass(frozen=True)
-class ConvertRGB:
+class ConvertRGB(Step):
     """Any PIL mode, or an array of 1, 3 or 4 channels, to RGB. It runs before the graph, which takes RGB only."""
+
+    reading: ClassVar[bool] = True
 
     def __str__(self) -> str:
         return "convert to RGB, transparency onto white"
+
+    @property
+    def of_channels(self) -> int:
+        return 3
 
     def reference_pil(self, image: Image.Image) -> Image.Image:
         """image_transforms.py:759, for PIL images."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..resample import luma
 from .grayscale import weighted
+from .step import Step
 
 THRESHOLD = 200
 """Of levels that are stretched to 0 … 255: darker pixels are no margin."""
 
 
 @dataclass(frozen=True)
-class CropMargin:
+class CropMargin(Step):
     """Crops an image to the smallest box that holds its dark pixels; an image of one level stays as it is.
 
     So the size of the result follows from the pixels, and each image of a batch has its own: a graph with this step
@@ -28,6 +29,13 @@ class CropMargin:
     """
 
     pillow: bool
+
+    works_on: ClassVar[str] = "uint8"
+    by_pixels: ClassVar[bool] = True
+
+    @property
+    def of_channels(self) -> int:
+        return 3
 
     def __str__(self) -> str:
         return "crop the margin around the dark pixels"

@@ -12,6 +12,7 @@ from .. import resample as _resample
 from ..arrays import torch as torch_arrays
 from .crop_margin import CropMargin
 from .grayscale_torch import FLOAT32_WEIGHTS, weighted
+from .interpolate_torch import host_op
 
 resample = arrays.reload(_resample, "torch", xp=torch_arrays)
 
@@ -35,10 +36,12 @@ def crop_margin(image: Tensor, pillow: bool, weights: List[float]) -> Tensor:
     return image[:, :, top:bottom, left:right]
 
 
-@torch.library.custom_op("export_preprocessor::crop_margin", mutates_args=())
-def crop_margin_op(image: Tensor, pillow: bool, weights: List[float]) -> Tensor:
+def own_crop_margin(image: Tensor, pillow: bool, weights: List[float]) -> Tensor:
     """:func:`crop_margin`, contiguous and a tensor of its own."""
     return crop_margin(image, pillow, weights).clone(memory_format=torch.contiguous_format)
+
+
+crop_margin_op = host_op("crop_margin", own_crop_margin)
 
 
 @crop_margin_op.register_fake

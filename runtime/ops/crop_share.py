@@ -10,11 +10,12 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import share_box
 from .center_crop import CenterCrop, crop
-from .size import MOST_PIXELS, Size
+from .size import MOST_PIXELS, check_sides
+from .step import Step
 
 
 @dataclass(frozen=True)
-class CropShare:
+class CropShare(Step):
     """Crops ``[H, W, C]`` to ``height / of_height`` and ``width / of_width`` of its short side, rounded down.
 
     Attributes:
@@ -30,8 +31,9 @@ class CropShare:
     black: bool = False
 
     def __post_init__(self) -> None:
-        CenterCrop(self.height, self.width, self.rule)
-        Size(height=self.of_height, width=self.of_width)
+        CenterCrop(1, 1, self.rule)
+        sides = ("height", "width", "of_height", "of_width")
+        check_sides({name: getattr(self, name) for name in sides})
 
     def __str__(self) -> str:
         return f"center crop {self.height}/{self.of_height} x {self.width}/{self.of_width} of the short side"

@@ -11,6 +11,7 @@ from .. import arrays
 from .. import geometry as _geometry
 from .center_crop_torch import crop
 from .crop_share import CropShare
+from .interpolate_torch import check_result
 
 geometry = arrays.reload(_geometry, "torch")
 
@@ -34,6 +35,6 @@ class CropShareModule(nn.Module):
                 torch._check(height >= 1)
                 torch._check(width >= 1)
                 checked = True
-        if not checked and (height < 1 or width < 1):
-            raise ValueError("the crop leaves no pixel of this image")
+        if not checked:
+            check_result(height, width)
         return crop(image, top, left, height, width)

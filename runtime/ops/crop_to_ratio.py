@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 
 from .. import geometry
-from .size import Size
+from .size import check_sides
+from .step import Step
 
 
 @dataclass(frozen=True)
-class CropToRatio:
+class CropToRatio(Step):
     """Crops ``[H, W, C]`` at the two sides that are too long for the ratio of ``height`` to ``width``."""
 
     height: int
     width: int
 
     def __post_init__(self) -> None:
-        Size(height=self.height, width=self.width)
+        check_sides({"height": self.height, "width": self.width})
 
     def __str__(self) -> str:
         return f"crop to the ratio {self.height}:{self.width}"

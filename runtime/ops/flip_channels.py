@@ -7,13 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from .step import Step
+
 
 @dataclass(frozen=True)
-class FlipChannels:
+class FlipChannels(Step):
     """RGB to BGR (transformers' ``flip_channel_order``, image_transforms.py)."""
 
     def __str__(self) -> str:
         return "flip channels to BGR"
+
+    @property
+    def of_channels(self) -> int:
+        return 3
 
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """``[H, W, 3]`` of any dtype."""

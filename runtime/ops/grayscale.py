@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from .step import Step
+
 WEIGHTS = (0.2989, 0.587, 0.114)
 """Of red, green and blue; they multiply as float32."""
 
 
 @dataclass(frozen=True)
-class Grayscale:
+class Grayscale(Step):
     """A weighted sum in place of each channel; the dtype stays, uint8 rounded down. A gray image stays as it is.
 
     Attributes:
@@ -25,6 +27,10 @@ class Grayscale:
 
     def __str__(self) -> str:
         return "convert to gray"
+
+    @property
+    def of_channels(self) -> int:
+        return 3
 
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """``[H, W, 3]``, uint8 or float32."""

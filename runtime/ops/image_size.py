@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from .step import Step
+
 DTYPES = ("int64", "float32")
 
 
 @dataclass(frozen=True)
-class ImageSize:
+class ImageSize(Step):
     """Gives (height, width) in pixels as the output ``name``, ``[N, 2]``, and leaves the image alone.
 
     Attributes:
@@ -27,6 +29,13 @@ class ImageSize:
 
     def __str__(self) -> str:
         return f"output the size as {self.name}"
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        return (self.name,)
+
+    def outputs(self, image: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        return {self.name: self.size_of(image)}
 
     def size_of(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """``[2]`` of ``[H, W, C]``."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .. import interpolation
 from .size import Size
+from .step import Step
 from .torch_sums import interpolated
 
 FILTERS = tuple(interpolation.TAPS)
 
 
 @dataclass(frozen=True)
-class Interpolate:
+class Interpolate(Step):
     """``torch.nn.functional.interpolate`` of float32; the result is float32.
 
     Its bits are those of a CPU with AVX2 and FMA and of more than one thread: see :mod:`.torch_sums`. With one thread,
@@ -34,6 +35,8 @@ class Interpolate:
     filter: str
     antialias: bool
     align_corners: bool = False
+
+    works_on: ClassVar[str] = "float32"
 
     def __post_init__(self) -> None:
         if self.filter not in FILTERS:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..arrays.onnx import Formulas, Image, zero_unless
+from ..arrays.onnx import Formulas, Image, bounded
 from .interpolate import Interpolate
-from .size import Size
+from .size import MOST_PIXELS, Size
 from .torch_sums_onnx import interpolated
 
 
@@ -19,9 +19,13 @@ def lower(g: Any, formulas: Formulas, step: Interpolate, image: Image) -> Image:
 
 
 def output_size(g: Any, formulas: Formulas, size: Size, image: Image) -> tuple[Any, Any]:
-    """The height and width that ``size`` gives; the graph fails where that leaves no pixel."""
+    """The height and width that ``size`` gives; the graph fails where that leaves no pixel, or too many.
+
+    Raises ``InputError`` where it does so for every image.
+    """
     height, width = formulas.geometry.output_size(image.height, image.width, *size.rule)
-    if isinstance(height, int) and isinstance(width, int):
-        return height, width
-    zero = zero_unless(g, height * width < 1, "the_size_rule_leaves_no_pixel")
-    return (height, width + zero) if isinstance(height, int) else (height + zero, width)  # a known side stays known
+    known = [side for side in (height, width) if isinstance(side, int)]
+    if len(known) == 2 or min(known, default=1) < 1:
+        # Sides that are known do not follow from ones that are not.
+        return size.output_size(*(side if isinstance(side, int) else 1 for side in (image.height, image.width)))
+    return bounded(g, height, width, MOST_PIXELS, "the_size_rule_leaves_no_pixel_or_too_many")

@@ -2,7 +2,8 @@
 
 # mypy: disable-error-code="attr-defined"
 # torch.jit.is_scripting, as in resize_torch.
-from typing import List, Tuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, List, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,9 @@ from torch import Tensor, nn
 from .. import arrays
 from .. import geometry as _geometry
 from .interpolate import Interpolate
+
+if TYPE_CHECKING:
+    from torch._library.custom_ops import CustomOpDef
 
 geometry = arrays.reload(_geometry, "torch")
 
@@ -24,8 +28,7 @@ def interpolate(
     """
     batch, channels = image.shape[0], image.shape[1]
     height, width = geometry.output_size(image.shape[2], image.shape[3], rule, numbers)
-    if height < 1 or width < 1:
-        raise ValueError("the size rule leaves no pixel of this image")
+    check_result(height, width)
     # One channel an image: of three, torch takes positions otherwise where it has one thread. And contiguous, as
     # transformers has them: with antialiasing, torch 2.15 misreads other layouts.
     planes = image.cpu().reshape(batch * channels, 1, image.shape[2], image.shape[3]).contiguous()
@@ -36,8 +39,24 @@ def interpolate(
     return result[:, :1].reshape(batch, channels, height, width).to(image.device)
 
 
+def check_result(height: int, width: int) -> None:
+    """Raises ``ValueError`` where a size rule leaves no pixel, or more than :data:`.size.MOST_PIXELS`."""
+    if height < 1 or width < 1 or height * width > 178956970:  # TorchScript reads no global number
+        raise ValueError("the size rule leaves no pixel of this image, or too many")
+
+
+def host_op(name: str, run: Callable[..., Tensor]) -> "CustomOpDef":
+    """``run`` as a custom op that no CUDA graph records: a replay would neither look at the pixels nor send weights.
+
+    What is sent is kept a while only, and a replay would read that memory for ever.
+    """
+    tag = getattr(torch.Tag, "cudagraph_unsafe", None)  # of later releases; before, such a model needs another mode
+    options: dict[str, Any] = {} if tag is None else {"tags": (tag,)}
+    return torch.library.custom_op(f"export_preprocessor::{name}", run, mutates_args=(), **options)
+
+
 # As in resize_torch: no recompilation for another size; and torch's own kernels, which torch.compile would replace.
-interpolate_op = torch.library.custom_op("export_preprocessor::interpolate", interpolate, mutates_args=())
+interpolate_op = host_op("interpolate", interpolate)
 
 
 @interpolate_op.register_fake

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+
+from .step import Step
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
-class Normalize:
+class Normalize(Step):
     """``(image - mean) / std`` in float32, one mean and one std for each channel."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    pointwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name, values in (("mean", self.mean), ("std", self.std)):
@@ -28,6 +32,10 @@ class Normalize:
 
     def __str__(self) -> str:
         return f"normalize, mean {' '.join(f'{v:g}' for v in self.mean)}, std {' '.join(f'{v:g}' for v in self.std)}"
+
+    @property
+    def of_channels(self) -> int:
+        return len(self.mean)
 
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """``[..., channels]`` to float32 (image_transforms.py:387)."""

@@ -11,13 +11,17 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import excess, pad_offset
 from .size import Size
+from .step import Step
 
 MODES = ("constant", "symmetric", "reflect", "replicate")
 """What the new pixels are: ``value``, the image mirrored, with its edge or without, or its edge alone."""
 
+RULES = ("height", "min_height", "ratio_height", "square", "sqrt_margin", "past_multiple", "ceil_to")
+"""First keys of the sizes that leave some pixel of every image: a graph could not tell an empty one from its own."""
+
 
 @dataclass(frozen=True)
-class Pad:
+class Pad(Step):
     """Pads ``[H, W, C]``; an image that is larger than ``size`` is an error.
 
     Attributes:
@@ -37,14 +41,16 @@ class Pad:
     mask: str = ""
 
     def __post_init__(self) -> None:
+        if self.size.numbers[0][0] not in RULES or self.size.get("floor_to"):
+            raise ValueError(f"size: expected one to pad to, got {self.size}")
         if not self.value or not all(math.isfinite(value) for value in self.value):
             raise ValueError(f"value: expected a finite number, or one for each channel, got {self.value!r}")
         if self.mode not in MODES:
             raise ValueError(f"mode: expected one of {', '.join(MODES)}, got {self.mode!r}")
         if self.once and self.mode in ("constant", "replicate"):
             raise ValueError("once: expected false where nothing is mirrored")
-        if self.mask and self.centered:
-            raise ValueError("mask: expected none where the image is centered")
+        if self.mask and (self.centered or self.mode != "constant"):
+            raise ValueError("mask: expected none where the image is centered, or its border is not constant")
 
     def __str__(self) -> str:
         how = f"with {', '.join(f'{value:g}' for value in self.value)}" if self.mode == "constant" else self.mode
@@ -92,6 +98,19 @@ class Pad:
             for channel, value in zip(np.moveaxis(image, -1, 0), values, strict=True)
         ]
         return np.stack(padded, -1)
+
+    def check(self, channels: int, dtype: str) -> None:
+        """Raises ``ValueError`` for another number of values, and for one that no pixel of uint8 has."""
+        values = self.values(channels)
+        if dtype == "uint8" and not all(0 <= value <= 255 for value in values):
+            raise ValueError(f"value: expected 0 to 255, for '{self}' works on uint8, got {self.value}")
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        return (self.mask,) if self.mask else ()
+
+    def outputs(self, image: np.ndarray[Any, Any]) -> dict[str, np.ndarray[Any, Any]]:
+        return {name: self.mask_of(*image.shape[:2]) for name in self.beside}
 
     def mask_of(self, height: int, width: int) -> np.ndarray[Any, Any]:
         """:attr:`mask` for an image of ``height`` x ``width``."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..colours import FUSED, distances
 from .normalize import FLOAT32_MAX
+from .step import Step
 
 CHUNK = 1 << 20
 """Distances that are computed at a time, so that a large image does not take gigabytes."""
 
 
 @dataclass(frozen=True)
-class Quantize:
+class Quantize(Step):
     """Float32 pixels to int64 indices, line after line; of colours equally near, the first. It comes last.
 
     Attributes:
@@ -27,6 +28,9 @@ class Quantize:
     palette: tuple[float, ...]
     precision: str = "float64"
 
+    works_on: ClassVar[str] = "float32"
+    final: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         if not self.palette or len(self.palette) % 3 or not all(abs(value) <= FLOAT32_MAX for value in self.palette):
             raise ValueError("palette: expected finite numbers, three for each colour")
@@ -35,6 +39,14 @@ class Quantize:
 
     def __str__(self) -> str:
         return f"index of the nearest of {self.colours} colours"
+
+    @property
+    def of_channels(self) -> int:
+        return 3
+
+    @property
+    def gives(self) -> str:
+        return "int64"
 
     @property
     def colours(self) -> int:

@@ -18,5 +18,7 @@ def lower(g: Any, formulas: Formulas, step: Quantize, image: Image) -> Image:
     )  # [N, H * W, 1]
     palette = [g.constant(np.asarray(part), "float64") for part in step.arrays()]
     far = formulas.colours.distances(red, green, blue, palette, step.single, step.fused)
+    # ArgMin passes over what is no number; in NumPy and torch, that is the least.
+    far = g.node("Where", g.node("IsNaN", far), g.value(float("-inf"), "float64"), far)
     nearest = g.node("ArgMin", far, axis=2, keepdims=0, dtype="int64")
     return image._replace(pixels=nearest, shape=(image.height * image.width,))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .normalize import FLOAT32_MAX
+from .step import Step
 
 
 @dataclass(frozen=True)
-class Rescale:
+class Rescale(Step):
     """``float32(image * factor)``, then minus ``offset`` in float32 (EfficientNet's ``rescale_offset``).
 
     Attributes:
@@ -22,6 +23,8 @@ class Rescale:
     factor: float
     offset: float = 0.0
     precision: str = "float64"
+
+    pointwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         # False for NaN. Larger ones would make infinity of a pixel.

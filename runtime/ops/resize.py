@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from ..resample import PRECISION_BITS, SUPPORT, block_weights
 from .alpha import premultiplied, straight
 from .box_reduce import box_reduce
 from .size import Size
+from .step import Step
 
 FILTERS = {
     "nearest": 0,
@@ -41,7 +42,7 @@ POINT_FILTERS = (("torchvision", "bilinear"), ("torchvision", "bicubic"))
 
 
 @dataclass(frozen=True)
-class Resize:
+class Resize(Step):
     """Resizes a uint8 image; the result is uint8.
 
     Attributes:
@@ -61,6 +62,8 @@ class Resize:
     weights: str = "pillow"
     antialias: bool = True
     reducing_gap: float = 0.0
+
+    works_on: ClassVar[str] = "uint8"
 
     def __post_init__(self) -> None:
         if self.filter not in FILTERS:
@@ -105,6 +108,10 @@ class Resize:
             return 1, 1
         gap = self.reducing_gap
         return geometry.reduce_factor(height, new_height, gap), geometry.reduce_factor(width, new_width, gap)
+
+    @property
+    def fixed_size(self) -> tuple[int, int] | None:
+        return self.size.fixed
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         """Raises ``InputError`` where the rule leaves no pixel, or asks for too many."""

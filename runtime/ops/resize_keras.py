@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .. import taps
 from ..interpolation import TAPS
 from .size import Size
+from .step import Step
 from .torch_sums import interpolated
 
 Array = np.ndarray[Any, Any]
@@ -18,7 +19,7 @@ FILTERS = ("nearest", *TAPS)
 
 
 @dataclass(frozen=True)
-class ResizeKeras:
+class ResizeKeras(Step):
     """Resizes a uint8 image to ``size``; the result is uint8 (keras 3.15, src/backend/torch/image.py:200).
 
     torch computes in float32, and its results depend on the order and the rounding of its sums. They are given to the
@@ -35,6 +36,8 @@ class ResizeKeras:
     size: Size
     filter: str
     antialias: bool = False
+
+    works_on: ClassVar[str] = "uint8"
 
     def __post_init__(self) -> None:
         if not self.size.is_static:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .interpolate_torch import host_op
 from .resize_keras import ResizeKeras
 
 
@@ -38,7 +39,7 @@ def resize_keras(image: Tensor, height: int, width: int, filter: str, antialias:
 
 
 # As in resize_torch: no recompilation for another size; and torch's own kernels, which torch.compile would replace.
-resize_keras_op = torch.library.custom_op("export_preprocessor::resize_keras", resize_keras, mutates_args=())
+resize_keras_op = host_op("resize_keras", resize_keras)
 
 
 @resize_keras_op.register_fake

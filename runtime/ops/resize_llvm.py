@@ -9,33 +9,22 @@ Sums are int32, as in Pillow's ``Resample.c``: the weights of a window sum to 2*
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numba
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
 from ..resample import PRECISION_BITS
-
-Array = np.ndarray[Any, Any]
-
-BLOCK = 64
-"""Bytes of a row that the vertical pass computes at once."""
-
-ROWS = 4
-"""Rows of the image that the horizontal pass computes at once, and taps that it adds at once."""
+from .resize_numba import BLOCK, ROWS, Job
 
 PIXELS = 16
 """Pixels of three planes that are interleaved at once."""
 
-HELD = 48
-"""Rows between the passes beyond those of one window: few enough for the cache next to a core."""
-
 _alloca: Any = cgutils.alloca_once_value  # in the entry block, where LLVM makes it a register
+_named: Any = types.NamedUniTuple
 _BYTE, _WORD, _LONG = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 
 
@@ -151,6 +140,51 @@ def _down(lanes: int) -> Any:
     return down
 
 
+def _get(bits: int) -> Any:
+    """The unsigned number of ``bits`` at the ``index``-th place of an address."""
+
+    @intrinsic
+    def get(_: Any, address: Any, index: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            at = builder.add(args[0], builder.mul(args[1], _LONG(bits // 8)))
+            value = _load(builder, at, ir.IntType(bits))
+            return value if bits == 64 else builder.zext(value, _LONG)
+
+        return types.int64(types.int64, types.int64), generate
+
+    return get
+
+
+def _put(bits: int) -> Any:
+    """Stores ``bits`` of a number at the ``index``-th place of an address."""
+
+    @intrinsic
+    def put(_: Any, address: Any, index: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            at = builder.add(args[0], builder.mul(args[1], _LONG(bits // 8)))
+            _store(builder, builder.trunc(args[2], ir.IntType(bits)), at)
+            return context.get_dummy_value()
+
+        return types.void(*[types.int64] * 3), generate
+
+    return put
+
+
+def _job() -> Any:
+    """The numbers at an address by their names, as a :class:`.Job`."""
+    kind = _named(types.int64, len(Job._fields), Job)
+
+    @intrinsic
+    def job(_: Any, address: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            numbers = [_load(builder, builder.add(args[0], _LONG(8 * i)), _LONG) for i in range(kind.count)]
+            return context.make_tuple(builder, kind, numbers)
+
+        return kind(types.int64), generate
+
+    return job
+
+
 def _copy(lanes: int) -> Any:
     """Moves ``lanes`` bytes."""
 
@@ -185,10 +219,11 @@ def _planes() -> Any:
 
 _across3, _across4 = _across(3), _across(4)
 _down_block, _down_byte = _down(BLOCK), _down(1)
-_copy_byte, _interleave = _copy(1), _planes()
+_word, _long, _read_job = _get(32), _get(64), _job()
+_copy_byte, _copy_block, _interleave = _copy(1), _copy(BLOCK), _planes()
 
 
-# --- Kernels, in numba's Python. Addresses are integers; no byte from ``end`` on is read.
+# --- Kernels, in numba's Python. All numbers are int64, many of them addresses; no byte from ``end`` on is read.
 
 
 @register_jitable
@@ -207,43 +242,27 @@ def _pixels(source: int, plane: int, left: int, right: int, target: int) -> None
 
 @register_jitable
 def _columns(
-    source: int,
-    rows: int,
-    pitch: int,
-    plane: int,
-    stride: int,
-    end: int,
-    left: int,
-    right: int,
-    first: Array,
-    taps: Array,
-    weights: Array,
-    spare: Array,
-    target: Array,
-    position: int,
+    job: Job, source: int, rows: int, pitch: int, plane: int, end: int, spare: int, target: int, width: int
 ) -> None:
-    """The horizontal pass of the four rows at ``source``, the last of ``rows`` repeated, into four of ``target``."""
+    """The horizontal pass of the four rows at ``source``, the last of ``rows`` repeated, into four at ``target``."""
     row0, row1 = source, source + min(1, rows - 1) * pitch
     row2, row3 = source + min(2, rows - 1) * pitch, source + min(3, rows - 1) * pitch
-    reach, to = spare.shape[1], spare.ctypes.data
-    apart = 4 if stride == 1 else stride
-    if stride == 1 or row3 + reach > end:
+    apart, reach = 4 if job.stride == 1 else job.stride, job.reach
+    if job.stride == 1 or row3 + reach > end:
         for i, row in enumerate((row0, row1, row2, row3)):
-            if stride == 1:
-                _pixels(row, plane, left, right, to + i * reach)
+            if job.stride == 1:
+                _pixels(row, plane, job.left, job.right, spare + i * reach)
             else:  # a vector would read past the image: compute from a copy of its last rows
                 for x in range(min(reach, end - row)):
-                    _copy_byte(row + x, to + i * reach + x)
-        row0, row1, row2, row3 = to, to + reach, to + 2 * reach, to + 3 * reach
-    at, size = weights.ctypes.data, weights.shape[1] * 4
-    width = target.shape[1] * 4
-    to = target.ctypes.data + position * width
-    for x in range(len(first)):
-        o = first[x] * apart
+                    _copy_byte(row + x, spare + i * reach + x)
+        row0, row1, row2, row3 = spare, spare + reach, spare + 2 * reach, spare + 3 * reach
+    for x in range(job.width):
+        o, taps = _long(job.x_first, x) * apart, _long(job.x_taps, x)
+        at, to = job.x_weights + x * job.x_size, target + 4 * x
         if apart == 3:
-            _across3(row0 + o, row1 + o, row2 + o, row3 + o, at + x * size, taps[x], to + 4 * x, width)
+            _across3(row0 + o, row1 + o, row2 + o, row3 + o, at, taps, to, width)
         else:
-            _across4(row0 + o, row1 + o, row2 + o, row3 + o, at + x * size, taps[x], to + 4 * x, width)
+            _across4(row0 + o, row1 + o, row2 + o, row3 + o, at, taps, to, width)
 
 
 @register_jitable
@@ -260,112 +279,91 @@ def _rows(source: int, pitch: int, end: int, size: int, weights: int, taps: int,
             x += 1
 
 
-@register_jitable
-def _look_up(lines: Array, rows: int, table: Array, out: Array, n: int, y: int) -> None:
-    """Rows of pixels of four bytes into the planes of ``out``, from row ``y`` of image ``n`` on."""
-    for i in range(rows):
-        for x in range(out.shape[3]):
-            pixel = lines[i, x]
-            out[n, 0, y + i, x] = table[0, pixel & 255]
-            out[n, 1, y + i, x] = table[1, (pixel >> 8) & 255]
-            out[n, 2, y + i, x] = table[2, (pixel >> 16) & 255]
+def _look_up(bits: int) -> Any:
+    """Pixels of four bytes into three planes, ``plane`` values apart, of values of ``bits``."""
+    put = _put(bits)
+
+    @register_jitable
+    def look_up(pixels: int, count: int, table: int, out: int, plane: int) -> None:
+        for x in range(count):
+            pixel = _word(pixels, x)
+            put(out, x, _word(table, pixel & 255))
+            put(out, plane + x, _word(table, 256 + (pixel >> 8 & 255)))
+            put(out, 2 * plane + x, _word(table, 512 + (pixel >> 16 & 255)))
+
+    return look_up
 
 
-def _band(
-    addresses: Array,
-    size: int,
-    pitch: int,
-    stride: int,
-    plane: int,
-    height: int,
-    vertical: bool,
-    left: int,
-    right: int,
-    x_first: Array,
-    x_taps: Array,
-    x_weights: Array,
-    y_first: Array,
-    y_taps: Array,
-    y_weights: Array,
-    table: Array,
-    out: Array,
-    itemsize: int,
-    held: Array,
-    spare: Array,
-    lines: Array,
-    row: int,
-    stop: int,
-) -> None:
+_look_up1, _look_up2, _look_up4 = _look_up(8), _look_up(16), _look_up(32)
+
+
+def _band(numbers: int, scratch: int, row: int, stop: int) -> None:
     """Rows ``row … stop`` of the batch's outputs, the images' rows counted on.
 
-    An image is ``size`` bytes at its address. Its pixels are ``stride`` bytes apart, and where that is 1, its channels
-    ``plane`` bytes. ``held`` takes rows between the passes, ``lines`` four rows before the table, and ``spare`` four
-    rows of planes or of an image's end, as long as a row's vectors reach.
+    Args:
+        numbers: address of those of a :class:`.Job`.
+        scratch: address of ``held_rows`` between the passes, of four rows before the table, and of four rows of planes
+            or of an image's end.
     """
-    between, held_pitch = held.ctypes.data, held.shape[1] * 4
-    weights, weights_pitch = y_weights.ctypes.data, y_weights.shape[1] * 4
-    line, line_pitch = lines.ctypes.data, lines.shape[1] * 4
-    count = out.shape[2]
-    parts, part = (3, right - left) if stride == 1 else (1, (right - left - 1) * stride + 3)
+    job = _read_job(numbers)
+    pitch, stride, plane, count, pace = job.pitch, job.stride, job.plane, job.height, job.held_pitch
+    parts, part = (3, job.right - job.left) if stride == 1 else (1, (job.right - job.left - 1) * stride + 3)
+    held, lines = scratch, scratch + job.held_rows * pace
+    spare = lines + ROWS * job.line_pitch
     while row < stop:
         n, y = row // count, row % count
         bottom = min(count, y + stop - row)
         row += bottom - y
-        source = addresses[n]
-        end = source + size
+        source = _long(job.images, n)
+        end = source + job.size
         low = high = 0  # the rows of the image that are in `held`
         while y < bottom:
             rows = min(ROWS, bottom - y)
-            if vertical:
+            if job.vertical:
                 for i in range(rows):
-                    start = source + y_first[y + i] * pitch + left * stride
+                    start = source + _long(job.y_first, y + i) * pitch + job.left * stride
+                    at, taps = job.y_weights + (y + i) * job.y_size, _long(job.y_taps, y + i)
                     for j in range(parts):
-                        at, to = weights + (y + i) * weights_pitch, between + (parts * i + j) * held_pitch
-                        _rows(start + j * plane, pitch, end, part, at, y_taps[y + i], to)
-                at, behind = between - left * stride, between + held.shape[0] * held_pitch
-                _columns(
-                    at, rows, parts * held_pitch, held_pitch, stride, behind,
-                    left, right, x_first, x_taps, x_weights, spare, lines, 0,
-                )  # fmt: skip
+                        _rows(start + j * plane, pitch, end, part, at, taps, held + (parts * i + j) * pace)
+                _columns(job, held - job.left * stride, rows, parts * pace, pace, lines, spare, lines, job.line_pitch)
             else:
                 for i in range(rows):
-                    top = y_first[y + i]
+                    top, taps = _long(job.y_first, y + i), _long(job.y_taps, y + i)
                     if top > high:
                         low = high = top
-                    while high < top + y_taps[y + i]:
-                        if high - low + ROWS > held.shape[0]:
-                            for j in range(high - top):
-                                for x in range(held.shape[1]):
-                                    held[j, x] = held[top - low + j, x]
+                    while high < top + taps:
+                        if high - low + ROWS > job.held_rows:
+                            for x in range(0, (high - top) * pace, BLOCK):
+                                _copy_block(held + (top - low) * pace + x, held + x)
                             low = top
-                        _columns(
-                            source + high * pitch, height - high, pitch, plane, stride, end,
-                            left, right, x_first, x_taps, x_weights, spare, held, high - low,
-                        )  # fmt: skip
+                        at, to = source + high * pitch, held + (high - low) * pace
+                        _columns(job, at, job.rows - high, pitch, plane, end, spare, to, pace)
                         high += ROWS
-                    at, to = between + (top - low) * held_pitch, line + i * line_pitch
-                    for x in range(0, line_pitch, BLOCK):
-                        _down_block(at + x, held_pitch, weights + (y + i) * weights_pitch, y_taps[y + i], to + x)
-            if itemsize == 4:
-                _look_up(lines, rows, table, out.view(np.uint32), n, y)
-            elif itemsize == 2:
-                _look_up(lines, rows, table, out.view(np.uint16), n, y)
-            else:
-                _look_up(lines, rows, table, out, n, y)
+                    at, to = held + (top - low) * pace, lines + i * job.line_pitch
+                    for x in range(0, job.line_pitch, BLOCK):
+                        _down_block(at + x, pace, job.y_weights + (y + i) * job.y_size, taps, to + x)
+            for i in range(rows):
+                at, to = lines + i * job.line_pitch, job.out + (3 * n * count + y + i) * job.width * job.itemsize
+                if job.itemsize == 4:
+                    _look_up4(at, job.width, job.table, to, count * job.width)
+                elif job.itemsize == 2:
+                    _look_up2(at, job.width, job.table, to, count * job.width)
+                else:
+                    _look_up1(at, job.width, job.table, to, count * job.width)
             y += rows
 
 
-@functools.lru_cache(maxsize=1)
-def compiled() -> Any:
-    """The kernel, from numba's cache on disk where there is one. It runs without the GIL and allocates nothing."""
-    number, index = types.int64, types.int64[::1]
-    weights, words, pixels = types.int32[:, ::1], types.uint32[:, ::1], types.uint8[:, :, :, ::1]
-    signature = types.void(
-        index, *[number] * 5, types.boolean, number, number, index, index, weights, index, index, weights,
-        words, pixels, number, words, types.uint8[:, ::1], words, number, number,
-    )  # fmt: skip
+def compiled(cache: bool) -> Any:
+    """The kernel as numba's ``CFunc`` of four int64. It allocates nothing and raises nothing.
+
+    Args:
+        cache: whether numba is to keep it on disk.
+    """
+    signature = types.void(*[types.int64] * 4)
     try:
-        return numba.njit(signature, nogil=True, cache=True)(_band)
+        return numba.cfunc(signature, cache=cache, error_model="numpy")(_band)
     # No folder to write to, a full disk, a damaged file: numba lets through whatever `open` and `pickle` raise.
     except Exception:
-        return numba.njit(signature, nogil=True)(_band)
+        if not cache:
+            raise
+        return compiled(False)

@@ -1,17 +1,24 @@
-"""Resize, crop and table by the kernel of :mod:`.resize_llvm`, of images as they lie in memory."""
+"""Resize, crop and table by the kernel of :mod:`.resize_llvm`, of images as they lie in memory.
+
+Importing this, and calling the kernel where it has been compiled before, need no numba.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import itertools
+import struct
+from array import array
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import machine_code, resample
 from ..resample import block_weights
 from ..threads import spread
-from .resize_llvm import BLOCK, HELD, ROWS, compiled
 
 Array = np.ndarray[Any, Any]
 Axes = tuple[list[int], list[int], bool]
@@ -20,6 +27,80 @@ samples were averaged before; and whether the vertical pass runs first."""
 
 AxesOf = Callable[[int, int], Axes]
 """Those of an image's (height, width)."""
+
+BLOCK = 64
+"""Bytes of a row that the vertical pass computes at once."""
+
+ROWS = 4
+"""Rows of the image that the horizontal pass computes at once, and taps that it adds at once."""
+
+HELD = 48
+"""Rows between the passes beyond those of one window: few enough for the cache next to a core."""
+
+
+class Job(NamedTuple):
+    """What the kernel is told of a call: images of one size and layout, and the result.
+
+    Attributes:
+        images: address of int64 ``[N]``, the images' addresses.
+        size: bytes of an image.
+        rows, pitch: its rows, and the bytes from one to the next.
+        stride: bytes from one pixel to the next; where that is 1, channels are planes.
+        plane: bytes from one channel to the next.
+        vertical: whether the vertical pass runs first.
+        left, right: the columns that are used.
+        x_first, x_taps, x_weights: addresses of the columns' :class:`Windows`.
+        x_size: bytes of one of its windows' weights.
+        y_first, y_taps, y_weights, y_size: of the rows'.
+        table: address of uint32 ``[3, 256]``.
+        out: address of the result, ``[N, 3, height, width]`` of ``itemsize`` bytes each.
+        held_rows, held_pitch: rows that are kept between the passes, and their bytes.
+        line_pitch: bytes of a row before the table.
+        reach: bytes of a row as far as vectors read.
+    """
+
+    images: int
+    size: int
+    rows: int
+    pitch: int
+    stride: int
+    plane: int
+    vertical: bool
+    left: int
+    right: int
+    x_first: int
+    x_taps: int
+    x_weights: int
+    x_size: int
+    y_first: int
+    y_taps: int
+    y_weights: int
+    y_size: int
+    table: int
+    out: int
+    height: int
+    width: int
+    itemsize: int
+    held_rows: int
+    held_pitch: int
+    line_pitch: int
+    reach: int
+
+
+_pack = struct.Struct(f"{len(Job._fields)}q").pack
+
+
+@functools.lru_cache(maxsize=1)
+def kernel() -> Callable[[bytes, int, int, int], None]:
+    """``_band`` of :mod:`.resize_llvm`, which runs without the GIL; from a file where there is one, without numba.
+
+    Raises:
+        ImportError: numba is not installed, or cannot be imported where it has to compile.
+    """
+    sources = [Path(__file__).with_name("resize_llvm.py"), Path(__file__), Path(resample.__file__)]
+    code = machine_code.address("export_preprocessor_resize", f"{__package__}.resize_llvm", sources)
+    return ctypes.CFUNCTYPE(None, ctypes.c_char_p, *[ctypes.c_int64] * 3)(code)
+
 
 # --- Windows
 
@@ -31,6 +112,7 @@ class Windows(NamedTuple):
         first, taps: int64 ``[count]``; no taps where all weights are 0, and elsewhere ``first`` never goes down.
         weights: int32 ``[count, n]``, ``n`` a multiple of 4; zeros behind ``taps``.
         begin, end: the samples that are used at all.
+        addresses: of ``first``, ``taps`` and ``weights``.
     """
 
     first: Array
@@ -38,6 +120,7 @@ class Windows(NamedTuple):
     weights: Array
     begin: int
     end: int
+    addresses: tuple[int, int, int]
 
 
 def windows(n_in: int, n_out: int, offset: int, count: int, filter: str, support: float, weights: str) -> Windows:
@@ -62,7 +145,8 @@ def _windows(n_in: int, n_out: int, offset: int, count: int, filter: str, suppor
     source = np.clip((first - start)[:, None] + at, 0, window - 1)
     kept = np.where(at < taps[:, None], np.take_along_axis(values, source, axis=1), 0).astype(np.int32)
     begin = int(first[some].min()) if some.any() else 0
-    return Windows(first, taps, kept, begin, int((first + taps).max()))
+    addresses = _address(first), _address(taps), _address(kept)
+    return Windows(first, taps, kept, begin, int((first + taps).max()), addresses)
 
 
 _kept_windows = functools.lru_cache(maxsize=128)(_windows)
@@ -109,8 +193,7 @@ def resize(
             # NumPy asks for huge pages, where torch's small ones cost more than the arithmetic.
             other = out is None or (out.shape, out.dtype) != (shape, table.dtype)
             batch = np.empty(shape, table.dtype) if out is None or other else out
-        part = batch[done : done + len(same)].view(np.uint8)
-        _resize(same, xs, ys, vertical, words, part, table.itemsize, threads)
+        _resize(same, xs, ys, vertical, words, batch[done : done + len(same)], threads)
         done += len(same)
     assert batch is not None
     return batch
@@ -131,29 +214,45 @@ def _resize(
     vertical: bool,
     table: Array,
     out: Array,
-    itemsize: int,
     threads: int | None,
 ) -> None:
-    """:func:`resize` of images of one size and layout, ``out`` in bytes."""
-    kernel = compiled()
-    height, width, _ = images[0].shape
+    """:func:`resize` of images of one size and layout."""
+    band_of = kernel()
+    rows, columns, _ = images[0].shape
     pitch, stride, plane = images[0].strides
-    size = (height - 1) * pitch + (width - 1) * stride + 2 * plane + 1
+    height, width = len(ys.first), len(xs.first)
     planes = 3 if stride == 1 else 1
     reach = (xs.end + 3) * (4 if stride == 1 else stride) + 4
-    kept_height, kept_width = len(ys.first), len(xs.first)
-    padded = -(-4 * kept_width // BLOCK) * BLOCK // 4
-    shape = (ROWS * planes, (reach + BLOCK) // 4 + 1) if vertical else (ys.weights.shape[1] + HELD, padded)
+    line = _blocks(4 * width)
+    held = (ROWS * planes, _blocks(reach + BLOCK)) if vertical else (ys.weights.shape[1] + HELD, line)
+    addresses = array("q", [image.__array_interface__["data"][0] for image in images])
+    job = Job(
+        images=addresses.buffer_info()[0],
+        size=(rows - 1) * pitch + (columns - 1) * stride + 2 * plane + 1,
+        rows=rows, pitch=pitch, stride=stride, plane=plane, vertical=vertical, left=xs.begin, right=xs.end,
+        x_first=xs.addresses[0], x_taps=xs.addresses[1], x_weights=xs.addresses[2], x_size=4 * xs.weights.shape[1],
+        y_first=ys.addresses[0], y_taps=ys.addresses[1], y_weights=ys.addresses[2], y_size=4 * ys.weights.shape[1],
+        table=_address(table), out=_address(out), height=height, width=width, itemsize=out.itemsize,
+        held_rows=held[0], held_pitch=held[1], line_pitch=line, reach=reach,
+    )  # fmt: skip
+    numbers = _pack(*job)
+    scratch = held[0] * held[1] + ROWS * (line + reach)
+    # What the kernel reads must live as long as the function: the call may be interrupted where a thread of it is not.
+    memory = images, addresses, xs, ys, table, out
 
-    def band(row: int, stop: int) -> None:
-        # From the arrays in here, which keeps their memory alive if the call is interrupted and this is not.
-        addresses = np.array([image.__array_interface__["data"][0] for image in images], np.int64)
-        kernel(
-            addresses, size, pitch, stride, plane, height, vertical, xs.begin, xs.end,
-            *xs[:3], *ys[:3], table, out, itemsize,
-            np.empty(shape, np.uint32), np.empty((ROWS, reach), np.uint8), np.empty((ROWS, padded), np.uint32),
-            row, stop,
-        )  # fmt: skip
+    def band(row: int, stop: int, _: object = memory) -> None:
+        free = np.empty(scratch, np.uint8)
+        band_of(numbers, _address(free), row, stop)
 
-    cost = (ys.end - ys.begin) * (xs.end - xs.begin) + 4 * kept_height * kept_width
-    spread(band, len(images) * kept_height, len(images) * cost, threads)
+    cost = (ys.end - ys.begin) * (xs.end - xs.begin) + 4 * height * width
+    spread(band, len(images) * height, len(images) * cost, threads)
+
+
+def _blocks(size: int) -> int:
+    """Bytes in whole blocks."""
+    return -(-size // BLOCK) * BLOCK
+
+
+def _address(memory: Any) -> int:
+    """Of an array, contiguous and not read-only, in a third of the time that its own attributes take."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))

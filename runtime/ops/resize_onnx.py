@@ -17,6 +17,7 @@ from .. import resample
 from ..arrays.onnx import Formulas, Image, in_layout
 from ..lowering import Resample
 from . import alpha_onnx, box_reduce_onnx
+from .interpolate_onnx import output_size
 
 BLOCK = 8
 """Outputs that share a window: of 2, 4, 8 and 16 the fastest from 480x640 and from 1080x1920 to 224x224."""
@@ -31,22 +32,16 @@ def lower(g: Any, formulas: Formulas, kernel: Resample, image: Image) -> Image:
     """Adds ``kernel`` to the graph ``g``; the pixels come out as uint8 ``[N, C, height, width]``."""
     step, crop, geometry = kernel.resize, kernel.crop, formulas.geometry
     image = in_layout(g, image, "NHWC")
-    height, width = geometry.output_size(image.height, image.width, *step.size.rule)
-    top, left, rows, columns = 0, 0, height, width
-    if crop is not None:
-        top = geometry.crop_offset(height, crop.height, crop.rule)
-        left = geometry.crop_offset(width, crop.width, crop.rule)
-        rows, columns = crop.height, crop.width
-    factors: tuple[Any, Any] = (1, 1)
-    if step.reducing_gap:
-        factors = (
-            geometry.reduce_factor(image.height, height, step.reducing_gap),
-            geometry.reduce_factor(image.width, width, step.reducing_gap),
-        )
+    height, width = output_size(g, formulas, step.size, image)
+    crop_size, rule = ([0, 0], "") if crop is None else ([crop.height, crop.width], crop.rule)
+    of_rows, of_columns, first = geometry.both_axes(
+        image.height, image.width, height, width, step.order, crop_size, rule, step.reducing_gap or 0.0
+    )
+    rows, columns, factors = of_rows[3], of_columns[3], (of_rows[4], of_columns[4])
     with g.scope("height"):
-        resize_rows = _axis(g, formulas, kernel, image.height, height, top, rows, factors[0])
+        resize_rows = _axis(g, formulas, kernel, *of_rows)
     with g.scope("width"):
-        resize_columns = _axis(g, formulas, kernel, image.width, width, left, columns, factors[1])
+        resize_columns = _axis(g, formulas, kernel, *of_columns)
     # Pillow leaves an image of the right size alone, transparency too.
     same: Any = (image.height == height) & (image.width == width) if kernel.alpha else None
     if kernel.alpha:
@@ -73,9 +68,8 @@ def lower(g: Any, formulas: Formulas, kernel: Resample, image: Image) -> Image:
         resized = resize_rows(turned(reshaped(resized, 0, -1, image.height)), "uint8")  # [N, rows, columns * C]
         return g.node("Transpose", reshaped(resized, 0, rows, columns, image.channels), perm=[0, 3, 1, 2])
 
-    condition = geometry.vertical_first(image.height, image.width, height, width, step.order)
-    if step.order == "pillow12.1" or step.filter == "nearest":
-        condition = False
+    # Nobody sees the order of what rounds nothing.
+    condition = False if step.order == "pillow12.1" or step.filter == "nearest" else first
     if isinstance(condition, bool):  # the same for every image
         resized = vertical_first() if condition else horizontal_first()
     else:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ..interpolation import fixed_point_weights
 from .size import Size
+from .step import Step
 
 
 @dataclass(frozen=True)
-class ResizeOpenCV:
+class ResizeOpenCV(Step):
     """Resizes a uint8 image to ``size``, bilinear and without antialiasing, with weights of 11 bits."""
 
     size: Size
+
+    works_on: ClassVar[str] = "uint8"
 
     def __str__(self) -> str:
         return f"resize to {self.size}, bilinear as in OpenCV"

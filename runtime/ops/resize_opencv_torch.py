@@ -11,7 +11,7 @@ from .. import arrays
 from .. import geometry as _geometry
 from .. import interpolation as _interpolation
 from ..arrays import torch as torch_arrays
-from .interpolate_torch import compiled_size
+from .interpolate_torch import check_result, compiled_size, host_op
 from .resize_opencv import ResizeOpenCV
 
 geometry = arrays.reload(_geometry, "torch")
@@ -31,15 +31,14 @@ def blend_rows(image: Tensor, n_out: int) -> Tensor:
 def resize_opencv(image: Tensor, rule: str, numbers: List[int]) -> Tensor:
     """uint8 ``[N, C, H, W]`` to uint8 ``[N, C, h, w]``, contiguous."""
     height, width = geometry.output_size(image.shape[2], image.shape[3], rule, numbers)
-    if height < 1 or width < 1:
-        raise ValueError("the size rule leaves no pixel of this image")
+    check_result(height, width)
     rows = blend_rows(image.to(torch.int32), height)
     sums = blend_rows(rows.transpose(2, 3), width).transpose(2, 3)
     return ((sums + (1 << 21)) >> 22).to(torch.uint8).contiguous()
 
 
 # As in resize_torch: no recompilation for another size.
-resize_opencv_op = torch.library.custom_op("export_preprocessor::resize_opencv", resize_opencv, mutates_args=())
+resize_opencv_op = host_op("resize_opencv", resize_opencv)
 
 
 @resize_opencv_op.register_fake

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import interpolation
 from .size import Size
+from .step import Step
 
 BLOCK = 16
 """Outputs that share a window of the input, in NumPy."""
@@ -18,7 +19,7 @@ LIBRARIES = ("scipy", "torchvision")
 
 
 @dataclass(frozen=True)
-class ResizeSmoothed:
+class ResizeSmoothed(Step):
     """Blurs float32 by what the reduction asks for and interpolates it linearly; the result is float32.
 
     Both libraries sum in an order of their own, so backends differ: by at most :attr:`bound` times the largest
@@ -39,6 +40,7 @@ class ResizeSmoothed:
     library: str
     blur: bool = True
 
+    works_on: ClassVar[str] = "float32"
     bound: ClassVar[float] = 2e-6
 
     def __post_init__(self) -> None:

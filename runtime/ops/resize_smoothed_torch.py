@@ -9,6 +9,7 @@ from .. import arrays
 from .. import geometry as _geometry
 from .. import interpolation as _interpolation
 from ..arrays import torch as torch_arrays
+from .interpolate_torch import host_op
 from .resize_smoothed import ResizeSmoothed
 
 geometry = arrays.reload(_geometry, "torch")
@@ -36,15 +37,15 @@ def rows(image: Tensor, start: Tensor, weights: Tensor, n_out: int) -> Tensor:
     step = blocks if image.is_cuda else 1  # one window stays in a CPU's cache
     for i in range(0, blocks, step):
         part = index[i : i + step]
-        windows = image.index_select(2, part.reshape(-1)).reshape(-1, part.shape[0], window, width)
+        windows = image.index_select(2, part.reshape(-1)).reshape(batch, channels, part.shape[0], window, width)
         # Factors of float32 would be rounded under autocast, and where a flag of the process allows TF32 or bfloat16.
         sums = torch.matmul(weights[i : i + step], windows.to(torch.float64))
-        result[:, :, i * block : (i + step) * block] = sums.reshape(batch, channels, -1, width)
+        result[:, :, i * block : (i + step) * block] = sums.reshape(batch, channels, part.shape[0] * block, width)
     return result[:, :, :n_out]
 
 
 # As in resize_torch: no recompilation for another size.
-resize_smoothed_op = torch.library.custom_op("export_preprocessor::resize_smoothed", resize_smoothed, mutates_args=())
+resize_smoothed_op = host_op("resize_smoothed", resize_smoothed)
 
 
 @resize_smoothed_op.register_fake

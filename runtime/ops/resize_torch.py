@@ -20,60 +20,14 @@ from .. import resample as _resample
 from ..arrays import torch as torch_arrays
 from ..lowering import Resample
 from ..shared_tensor import shared_tensor
+from .interpolate_torch import check_result, host_op
 from .resize_aten import run_kernel
+from .resize_weights_torch import axis_weights, computes
 from .table import Table
 from .table_torch import lookup
 
 geometry = arrays.reload(_geometry, "torch")
 resample = arrays.reload(_resample, "torch", xp=torch_arrays)
-
-# --- Weights
-
-
-def axis_weights(
-    axis: List[int], filter: str, support: float, kind: str, device: torch.device
-) -> Tuple[List[int], Tensor]:
-    """Window starts and weights, as ``block_weights``, of an axis: sizes before and after, offset, count, factor.
-
-    The weights, float64 ``[blocks, block, window]`` on ``device``, are divided by 2**22: those of an output sum to 1.
-    No starts where the axis stays as it is.
-    """
-    unchanged: List[int] = []
-    if axis[0] == axis[1] and axis[1] == axis[3] and axis[4] == 1:
-        return unchanged, torch.empty([0, 0, 0], dtype=torch.float64, device=device)
-    if not torch.jit.is_scripting():
-        return eager_weights(axis, filter, support, kind, device)
-    start, weights = resample.block_weights(axis[0], axis[1], axis[2], axis[3], filter, support, kind, factor=axis[4])
-    starts: List[int] = start.long().tolist()
-    return starts, (weights * (1.0 / 4194304.0)).to(device, non_blocking=device.type == "cuda")
-
-
-def eager_weights(
-    axis: List[int], filter: str, support: float, kind: str, device: torch.device
-) -> Tuple[List[int], Tensor]:
-    """:func:`axis_weights` in blocks of the size that is fastest here; kept unless large."""
-    n_in, n_out, _, count, factor = axis
-    samples = _geometry.reduced(n_in, factor)
-    block = 8
-    while block < 32 and 2 * block * samples <= 64 * n_out:
-        block *= 2
-    small = (count + block) * _resample.window_size(samples, n_out, support, block) <= 2**18
-    make: Any = _kept_weights if small else _kept_weights.__wrapped__
-    starts, weights = make(tuple(axis), filter, support, kind, block, device)
-    return starts, weights
-
-
-@functools.lru_cache(maxsize=64)  # 128 MiB if all were as large as may be
-def _kept_weights(
-    axis: Tuple[int, ...], filter: str, support: float, kind: str, block: int, device: Any
-) -> Tuple[List[int], Tensor]:
-    # In NumPy, which no setting of torch touches.
-    n_in, n_out, offset, count, factor = axis
-    start, weights = _resample.block_weights(n_in, n_out, offset, count, filter, support, kind, block, factor)
-    # A copy that blocks would wait for all that the GPU has to do before it.
-    on_device = torch.from_numpy(weights / 2**22).to(device, non_blocking=device.type == "cuda")
-    return start.astype(int).tolist(), on_device
-
 
 # --- Passes as matrix products
 
@@ -92,7 +46,7 @@ def resize_lines(image: Tensor, starts: List[int], weights: Tensor, count: int) 
     batch, channels, lines, samples = image.shape
     # In pieces of 8 MiB, for fresh pages cost a CPU more than the arithmetic; on a GPU, launches do.
     fitting = max(1, (1 << 30 if image.is_cuda else 1 << 23) // (8 * channels * (samples + total)))
-    images = min(batch, max(1, fitting // lines))
+    images = max(1, min(batch, fitting // lines))
     pieces = (lines + fitting - 1) // fitting
     height = (lines + pieces - 1) // pieces
     space = torch.empty([images * channels * height * (samples + total)], dtype=torch.float64, device=image.device)
@@ -213,19 +167,21 @@ def gpu_kernels(device: Any) -> Any:
 
 @functools.cache
 def compiled_kernels() -> Any:
-    """The module of numba's kernel for RGB on a CPU, or None. The first call imports numba and loads the kernel."""
+    """The module of numba's kernel for RGB on a CPU, or None. The first call loads the kernel, or compiles it."""
+    from . import resize_compiled, resize_numba
+
     try:
-        from . import resize_compiled
-    except Exception:  # it is not installed; or it, or its compiler, does not fit what is
+        resize_numba.kernel()
+    except ImportError:  # numba is not installed; or it, or its compiler, does not fit what is
         return None
+    except Exception:  # told by what follows
+        pass
     return resize_compiled if proven(resize_compiled, torch.device("cpu"), "numba") else None
 
 
 def takes_compiled(image: Tensor, table: Optional[Tensor]) -> bool:
     """Whether :func:`compiled_kernels` may run: torch does not see them, so not where it records what is done."""
     if len(image) == 0 or image.shape[1] != 3 or image.device.type != "cpu" or torch._C._is_tracing():
-        return False
-    if type(image).__torch_dispatch__ is not Tensor.__torch_dispatch__:  # one without memory, such as a FakeTensor
         return False
     return compiled_table(table)
 
@@ -260,23 +216,11 @@ def axes(
     The arguments are :func:`resize`'s.
     """
     new_height, new_width = geometry.output_size(height, width, rule, numbers)
-    if new_height < 1 or new_width < 1:
-        raise ValueError("the size rule leaves no pixel of this image")
-    factors = [1, 1]
-    if gap > 0.0:
-        factors = [
-            geometry.reduce_factor(height, new_height, gap),
-            geometry.reduce_factor(width, new_width, gap),
-        ]
-    top, left, kept = 0, 0, [new_height, new_width]
-    if crop[0] > 0:
-        top = geometry.crop_offset(new_height, crop[0], crop_rule)
-        left = geometry.crop_offset(new_width, crop[1], crop_rule)
-        kept = crop
-    rows = [height, new_height, top, kept[0], factors[0]]
-    columns = [width, new_width, left, kept[1], factors[1]]
-    reduced = geometry.reduced(height, factors[0]), geometry.reduced(width, factors[1])
-    return rows, columns, geometry.vertical_first(reduced[0], reduced[1], new_height, new_width, order)
+    check_result(new_height, new_width)
+    found: Tuple[List[int], List[int], bool] = geometry.both_axes(
+        height, width, new_height, new_width, order, crop, crop_rule, gap
+    )
+    return found
 
 
 def resize(
@@ -340,6 +284,8 @@ def _resize_fast(
     table: Optional[Tensor],
 ) -> Optional[Tensor]:
     """:func:`resize_axes` by a kernel of its own, None where there is none."""
+    if type(image).__torch_dispatch__ is not Tensor.__torch_dispatch__ or not computes():
+        return None  # without memory, such as a FakeTensor
     kernels = gpu_kernels(image.device)
     if kernels is None and rows[4] * columns[4] == 1 and takes_compiled(image, table):
         kernels = compiled_kernels()
@@ -357,7 +303,7 @@ def _resize_fast(
 
 
 # torch.compile sees one op without guards on the size: no recompilation for another size, order of passes or rule.
-resize_op = torch.library.custom_op("export_preprocessor::resize", resize, mutates_args=())
+resize_op = host_op("resize", resize)
 
 
 @resize_op.register_fake

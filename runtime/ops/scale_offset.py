@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .normalize import FLOAT32_MAX
+from .step import Step
 
 
 @dataclass(frozen=True)
-class ScaleOffset:
+class ScaleOffset(Step):
     """``image * scale + offset`` in float32, both operations rounded, with one number of each for each channel."""
 
     scale: tuple[float, ...]
     offset: tuple[float, ...]
+
+    pointwise: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name, values in (("scale", self.scale), ("offset", self.offset)):
@@ -27,6 +30,10 @@ class ScaleOffset:
     def __str__(self) -> str:
         scale, offset = (" ".join(f"{v:g}" for v in values) for values in (self.scale, self.offset))
         return f"scale by {scale}, plus {offset}"
+
+    @property
+    def of_channels(self) -> int:
+        return len(self.scale)
 
     def reference(self, image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """``[..., channels]`` to float32 (keras_hub 0.32, src/layers/preprocessing/image_converter.py:211)."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .. import geometry
 from ..errors import InputError
@@ -48,6 +50,13 @@ ROUNDING = ("floor_to", "ceil_to")
 """Keys that round what the others give to a multiple; the image's own size where they stand alone."""
 
 
+def check_sides(sides: Mapping[str, Any]) -> None:
+    """Raises ``ValueError`` where one of them is no length in pixels."""
+    for key, value in sides.items():
+        if type(value) is not int or not 1 <= value <= LONGEST_SIDE:
+            raise ValueError(f"{key}: expected an integer from 1 to {LONGEST_SIDE}, got {value!r}")
+
+
 @dataclass(frozen=True, init=False, repr=False)
 class Size:
     """The keys of one of :data:`RULES`, and perhaps one of :data:`ROUNDING`, each with a number of pixels.
@@ -67,9 +76,9 @@ class Size:
         if rule is None or not given or len(rounding) > 1:
             forms = ", ".join("{" + ", ".join(sorted(form)) + "}" for form in FORMS)
             raise ValueError(f"expected one of the key sets {forms}, got {{{', '.join(given)}}}")
-        for key, value in given.items():
-            if type(value) is not int or not 1 <= value <= LONGEST_SIDE:
-                raise ValueError(f"{key}: expected an integer from 1 to {LONGEST_SIDE}, got {value!r}")
+        check_sides(given)
+        if rule == ("height", "width") and given["height"] * given["width"] > MOST_PIXELS:
+            raise ValueError(f"expected at most {MOST_PIXELS} pixels, got {given['height']}x{given['width']}")
         object.__setattr__(self, "numbers", tuple((key, given[key]) for key in (*rule, *rounding)))
 
     def __repr__(self) -> str:

@@ -8,21 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from .cast import Cast
-from .clamp import Clamp
-from .normalize import Normalize
-from .rescale import Rescale
-from .scale_offset import ScaleOffset
-
-Pointwise = Rescale | ScaleOffset | Normalize | Clamp | Cast
+from .step import Step
 
 
 @dataclass(frozen=True)
-class Table:
-    """The values of ``steps`` for every uint8 and channel: exact on any backend, whatever it fuses or contracts."""
+class Table(Step):
+    """The values of pointwise ``steps`` for every uint8 and channel: exact whatever a backend fuses or contracts."""
 
-    steps: tuple[Pointwise, ...]
+    steps: tuple[Step, ...]
     channels: int = 3
+
+    @property
+    def gives(self) -> str:
+        return self.steps[-1].gives if self.steps else ""
 
     def values(self) -> np.ndarray[Any, Any]:
         """``[channels, 256]``, of the last step's dtype."""
@@ -31,7 +29,7 @@ class Table:
         return np.ascontiguousarray(result.T)
 
 
-def apply(steps: Sequence[Pointwise], image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def apply(steps: Sequence[Step], image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """The references of ``steps``, one after the other, on ``[..., channels]``."""
     for step in steps:
         image = step.reference(image)

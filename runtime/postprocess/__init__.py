@@ -6,86 +6,80 @@
 
 from __future__ import annotations
 
-from .depth_estimation import DepthEstimation, InverseDepthEstimation
-from .image_classification import ImageClassification
-from .image_matting import ImageMatting
-from .keypoint_detection import KeypointDetection
-from .keypoint_matching import KeypointMatching
-from .layout_detection import LayoutDetection
-from .masks import Masks
-from .normal_estimation import NormalEstimation
-from .object_detection import ObjectDetection
-from .painted_segmentation import PaintedSegmentation
-from .pointmap_estimation import PointmapEstimation
-from .prompt_detection import PromptDetection
-from .prompt_segmentation import PromptSegmentation
-from .query_segmentation import QuerySegmentation
-from .semantic_segmentation import SemanticSegmentation
-from .table_recognition import TableRecognition
-from .text_recognition import TextRecognition
+import functools
+import operator
+from typing import TYPE_CHECKING, Any
 
-Postprocess = (
-    DepthEstimation
-    | ImageClassification
-    | ImageMatting
-    | InverseDepthEstimation
-    | KeypointDetection
-    | KeypointMatching
-    | LayoutDetection
-    | Masks
-    | NormalEstimation
-    | ObjectDetection
-    | PaintedSegmentation
-    | PointmapEstimation
-    | PromptDetection
-    | PromptSegmentation
-    | QuerySegmentation
-    | SemanticSegmentation
-    | TableRecognition
-    | TextRecognition
+from ..registry import Registry
+
+if TYPE_CHECKING:
+    from .depth_estimation import DepthEstimation as DepthEstimation
+    from .image_classification import ImageClassification as ImageClassification
+    from .image_matting import ImageMatting as ImageMatting
+    from .inverse_depth_estimation import InverseDepthEstimation as InverseDepthEstimation
+    from .keypoint_detection import KeypointDetection as KeypointDetection
+    from .keypoint_matching import KeypointMatching as KeypointMatching
+    from .layout_detection import LayoutDetection as LayoutDetection
+    from .masks import Masks as Masks
+    from .normal_estimation import NormalEstimation as NormalEstimation
+    from .object_detection import ObjectDetection as ObjectDetection
+    from .painted_segmentation import PaintedSegmentation as PaintedSegmentation
+    from .pointmap_estimation import PointmapEstimation as PointmapEstimation
+    from .prompt_detection import PromptDetection as PromptDetection
+    from .prompt_segmentation import PromptSegmentation as PromptSegmentation
+    from .query_segmentation import QuerySegmentation as QuerySegmentation
+    from .semantic_segmentation import SemanticSegmentation as SemanticSegmentation
+    from .table_recognition import TableRecognition as TableRecognition
+    from .text_recognition import TextRecognition as TextRecognition
+
+    Postprocess = (
+        DepthEstimation
+        | ImageClassification
+        | ImageMatting
+        | InverseDepthEstimation
+        | KeypointDetection
+        | KeypointMatching
+        | LayoutDetection
+        | Masks
+        | NormalEstimation
+        | ObjectDetection
+        | PaintedSegmentation
+        | PointmapEstimation
+        | PromptDetection
+        | PromptSegmentation
+        | QuerySegmentation
+        | SemanticSegmentation
+        | TableRecognition
+        | TextRecognition
+    )
+
+POSTPROCESSORS: Registry[Postprocess] = Registry(
+    __name__,
+    {
+        "depth_estimation": "DepthEstimation",
+        "image_classification": "ImageClassification",
+        "image_matting": "ImageMatting",
+        "inverse_depth_estimation": "InverseDepthEstimation",
+        "keypoint_detection": "KeypointDetection",
+        "keypoint_matching": "KeypointMatching",
+        "layout_detection": "LayoutDetection",
+        "masks": "Masks",
+        "normal_estimation": "NormalEstimation",
+        "object_detection": "ObjectDetection",
+        "painted_segmentation": "PaintedSegmentation",
+        "pointmap_estimation": "PointmapEstimation",
+        "prompt_detection": "PromptDetection",
+        "prompt_segmentation": "PromptSegmentation",
+        "query_segmentation": "QuerySegmentation",
+        "semantic_segmentation": "SemanticSegmentation",
+        "table_recognition": "TableRecognition",
+        "text_recognition": "TextRecognition",
+    },
 )
-
-POSTPROCESSORS: dict[str, type[Postprocess]] = {
-    "depth_estimation": DepthEstimation,
-    "image_classification": ImageClassification,
-    "image_matting": ImageMatting,
-    "inverse_depth_estimation": InverseDepthEstimation,
-    "keypoint_detection": KeypointDetection,
-    "keypoint_matching": KeypointMatching,
-    "layout_detection": LayoutDetection,
-    "masks": Masks,
-    "normal_estimation": NormalEstimation,
-    "object_detection": ObjectDetection,
-    "painted_segmentation": PaintedSegmentation,
-    "pointmap_estimation": PointmapEstimation,
-    "prompt_detection": PromptDetection,
-    "prompt_segmentation": PromptSegmentation,
-    "query_segmentation": QuerySegmentation,
-    "semantic_segmentation": SemanticSegmentation,
-    "table_recognition": TableRecognition,
-    "text_recognition": TextRecognition,
-}
 """By their names in a Plan's JSON. ``method`` is what transformers calls it, behind ``post_process_``."""
 
-__all__ = [
-    "POSTPROCESSORS",
-    "DepthEstimation",
-    "ImageClassification",
-    "ImageMatting",
-    "InverseDepthEstimation",
-    "KeypointDetection",
-    "KeypointMatching",
-    "LayoutDetection",
-    "Masks",
-    "NormalEstimation",
-    "ObjectDetection",
-    "PaintedSegmentation",
-    "PointmapEstimation",
-    "Postprocess",
-    "PromptDetection",
-    "PromptSegmentation",
-    "QuerySegmentation",
-    "SemanticSegmentation",
-    "TableRecognition",
-    "TextRecognition",
-]
+
+def __getattr__(name: str) -> Any:
+    if name == "Postprocess":
+        return functools.reduce(operator.or_, POSTPROCESSORS.values())
+    return POSTPROCESSORS.attribute(name)
