@@ -42,7 +42,8 @@ def to_module(plan: Plan, *, output: str | None = None, differentiable: bool = F
     """``plan`` as a module: uint8 ``[N, H, W, 3]`` or ``[N, 3, H, W]`` to a dict of tensors.
 
     It runs eagerly, under ``torch.compile(module, fullgraph=True, dynamic=True)``, which compiles once for all sizes,
-    and in ``torch.jit.script``. :class:`runtime.backends.torch.Preprocess` says what ``.to()`` does.
+    and in ``torch.jit.script`` and ``torch.export``. :class:`runtime.backends.torch.Preprocess` says what ``.to()``
+    does.
 
     Args:
         plan: what to do.

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from runtime.errors import InputError
+from runtime.threads import restart
 
 THREADS = 2
 
@@ -37,11 +38,13 @@ def bounded(threads: int | None) -> Iterator[tuple[int, list[int] | None]]:
     try:
         if chosen is not None:
             os.sched_setaffinity(0, chosen)
+        restart()
         with _sessions_bounded(count):
             yield count, chosen
     finally:
         if chosen is not None:
             os.sched_setaffinity(0, allowed)
+        restart()
         if variable is None:
             del os.environ["OMP_NUM_THREADS"]
         else:

@@ -29,7 +29,8 @@ from runtime.plan import Plan
 from runtime.postprocess import Postprocess
 from runtime.preprocessor import load
 
-from . import bench, coverage, report
+from . import bench, bench_jpeg, bench_start, coverage, report
+from .atomic import atomic
 from .flags import FORMATS, SOURCE_FLAGS, build_parser
 from .fused import model_summary
 from .trace import make_plan
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
         return code
     except ParityError as error:
         report.table(error.rows)
@@ -60,6 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), 2)
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+    except BrokenPipeError:  # "| head" has seen enough; Python would write what is left once more, at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         if options.traceback:
             raise
@@ -147,7 +152,7 @@ def _export(options: argparse.Namespace) -> int:
     if options.labels:
         plan = _with_labels(plan, Path(options.labels))
     report.plan(plan)
-    with artifact.atomic(path) as temporary:
+    with atomic(path) as temporary:
         if kind == "onnx":
             names = dict(_pair(item) for item in options.map)
             exporter.to_onnx(
@@ -234,21 +239,24 @@ def _inspect(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.output is not None and Path(options.output).suffix != ".npz":
         raise UnsupportedConfig(f"{options.output}: expected a name that ends in .npz")
-    loaded = load(options.file, options.backend)
+    if options.max_pixels is not None and options.max_pixels < 1:
+        raise UnsupportedConfig(f"--max-pixels: expected a number above 0, got {options.max_pixels}")
+    loaded = load(options.file, options.backend, max_pixels=options.max_pixels)
     missing = [image for image in options.images if not Path(image).is_file()]
     if missing:
         raise InputError(f"no such image file: {', '.join(missing)}")
     post = loaded.plan.postprocess
+    if post is not None and not set(post.outputs) <= set(loaded.output_names):
+        raise ArtifactError(f"{options.file}: gives {', '.join(loaded.output_names)}, which '{post}' does not")
     drawing = None if options.draw is None else _drawing(options, post)
     chosen = {} if options.threshold is None else {"threshold": options.threshold}
     if chosen and (post is None or "threshold" not in inspect.signature(post.result).parameters):
         raise UnsupportedConfig(f"--threshold: {options.file} finds no objects that have scores")
     outputs = loaded(options.images, return_tensors="np" if post is None or options.output is not None else None)
     for name, value in outputs.items():
-        shapes = sorted({row.shape for row in value})
-        count = len(value) if len(shapes) == 1 else 1
-        print(f"{name}: {value[0].dtype} {' and '.join(str([count, *shape]) for shape in shapes)}")
-    for image, row in zip(options.images, _rows(outputs), strict=not loaded.plan.group):
+        print(f"{name}: {_described(value)}")
+    count = len(options.images) if post is None else len(outputs[next(iter(post.outputs))])
+    for image, row in zip(options.images, _rows(outputs, count), strict=not loaded.plan.group):
         if post is not None:
             result = post.result(row, loaded.plan.labels, **chosen)
             report.prediction(image, result)
@@ -259,15 +267,25 @@ def _run(options: argparse.Namespace) -> int:
     if options.output is not None:
         import numpy as np
 
-        with artifact.atomic(options.output) as temporary:
+        with atomic(options.output) as temporary:
             np.savez(temporary, **outputs)
         print(f"wrote {options.output}")
     return 0
 
 
-def _rows(outputs: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
-    """The outputs of each image."""
-    return [dict(zip(outputs, row, strict=True)) for row in zip(*outputs.values(), strict=True)]
+def _described(value: Any) -> str:
+    """The dtype and the shape of a batch, or those in a list of arrays."""
+    if not isinstance(value, list):
+        return f"{value.dtype} {list(value.shape)}"
+    shapes = sorted({row.shape for row in value})
+    count = len(value) if len(shapes) == 1 else 1
+    return f"{value[0].dtype} {' and '.join(str([count, *shape]) for shape in shapes)}"
+
+
+def _rows(outputs: Mapping[str, Any], count: int) -> list[dict[str, Any]]:
+    """The outputs of each image, without those that a model gives once for all."""
+    columns = {name: value for name, value in outputs.items() if getattr(value, "ndim", 1) and len(value) == count}
+    return [{name: column[i] for name, column in columns.items()} for i in range(count)]
 
 
 def _drawing(options: argparse.Namespace, post: Postprocess | None) -> Callable[[str, Any], None]:
@@ -281,7 +299,7 @@ def _drawing(options: argparse.Namespace, post: Postprocess | None) -> Callable[
     draw.check(options.draw)
 
     def over(image: str, result: Any) -> None:
-        with artifact.atomic(options.draw) as temporary:
+        with atomic(options.draw) as temporary:
             draw.draw(image, result, temporary)
         print(f"wrote {options.draw}")
 
@@ -289,6 +307,10 @@ def _drawing(options: argparse.Namespace, post: Postprocess | None) -> Callable[
 
 
 def _bench(options: argparse.Namespace) -> int:
+    if options.start != "decoded":
+        return _bench_jpeg(options) if options.start == "jpeg" else _bench_start(options)
+    if options.images is not None:
+        raise UnsupportedConfig("--images: says which JPEGs to start from: give --from jpeg too")
     sizes = [_size(size) for size in options.size or ()]
     pairs = [(s["height"], s["width"]) if isinstance(s, dict) else (s, s) for s in sizes]
     progress = functools.partial(report.progress, doing="timing")
@@ -297,10 +319,10 @@ def _bench(options: argparse.Namespace) -> int:
             from . import chart
 
             chart.check(options.plot)
-            temporary = stack.enter_context(artifact.atomic(options.plot))
+            temporary = stack.enter_context(atomic(options.plot))
         result = bench.measure(
-            options.file, pairs, options.backend or (), options.rounds, options.threads, options.batch,
-            not options.no_peers, progress,
+            options.file, pairs, options.backend or (), bench.ROUNDS if options.rounds is None else options.rounds,
+            options.threads, 1 if options.batch is None else options.batch, not options.no_peers, progress,
         )  # fmt: skip
         if options.json:
             report.clear()
@@ -311,6 +333,34 @@ def _bench(options: argparse.Namespace) -> int:
             chart.draw(result, temporary)
     if options.plot is not None and not options.json:
         print(f"wrote {options.plot}")
+    return 0
+
+
+def _bench_jpeg(options: argparse.Namespace) -> int:
+    for flag in ("size", "plot"):
+        if getattr(options, flag) is not None:
+            raise UnsupportedConfig(f"--{flag}: is for images of one size: leave out --from jpeg")
+    result = bench_jpeg.measure(
+        options.file, options.images or (), options.backend or (), options.rounds, options.threads, options.batch,
+        not options.no_peers, functools.partial(report.progress, doing="timing"),
+    )  # fmt: skip
+    if options.json:
+        report.clear()
+        print(json.dumps(result.to_json()))
+    else:
+        report.encoded(result)
+    return 0
+
+
+def _bench_start(options: argparse.Namespace) -> int:
+    for flag in ("images", "size", "threads", "batch", "plot"):
+        if getattr(options, flag) is not None:
+            raise UnsupportedConfig(f"--{flag}: has no meaning with --from start")
+    starts = bench_start.measure(options.file, options.backend or (), options.rounds)
+    if options.json:
+        print(json.dumps([start.to_json() for start in starts]))
+    else:
+        report.starts(starts)
     return 0
 
 

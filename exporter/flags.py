@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from runtime.preprocessor import BACKENDS
 
-from . import bench
+from . import bench, bench_jpeg
 
 SOURCE_FLAGS: dict[str, Any] = {
     "reference": "pillow", "type": None, "size": None, "set": [], "strict": False, "layout": "NHWC", "dtype": "float32",
@@ -87,9 +87,24 @@ def build_parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) ->
     run.add_argument("--draw", metavar="OUT.png", help="write the picture with its boxes or its mask: --draw out.png")
     run.add_argument("--threshold", type=float, metavar="X", help="least score of an object: --threshold 0.7")
     run.add_argument("--backend", default="auto", choices=BACKENDS, help="what runs it: --backend pil")
+    run.add_argument(
+        "--max-pixels",
+        type=int,
+        metavar="N",
+        help="refuse larger images, before they are decoded: --max-pixels 9000000",
+    )
 
     timing = command("bench", "time an artifact beside other libraries", "bench vit.onnx --plot vit.png")
     timing.add_argument("file", metavar="FILE")
+    timing.add_argument(
+        "--from", dest="start", choices=("decoded", "jpeg", "start"), default="decoded",
+        help="decoded images of one size (the default); or JPEGs of mixed sizes, with latency and memory: --from jpeg;"
+        " or the start of a process, with imports and loading: --from start",
+    )  # fmt: skip
+    timing.add_argument(
+        "--images", nargs="+", metavar="FILE|FOLDER",
+        help="JPEGs in place of those that --from jpeg makes up: --from jpeg --images photos",
+    )  # fmt: skip
     timing.add_argument(
         "--size", action="append", metavar="N|HxW",
         help="of the images, 480x640 and 1080x1920 by default; may be repeated: --size 768x1024",
@@ -97,9 +112,14 @@ def build_parser(commands: Mapping[str, Callable[[argparse.Namespace], int]]) ->
     timing.add_argument(
         "--backend", action="append", choices=BACKENDS, help="time this one only; may be repeated: --backend torch"
     )
-    timing.add_argument("--rounds", type=int, default=bench.ROUNDS, metavar="N", help="calls of each: --rounds 101")
+    timing.add_argument(
+        "--rounds", type=int, metavar="N",
+        help=f"calls of each, {bench.ROUNDS} by default, or {bench_jpeg.ROUNDS} times all JPEGs: --rounds 101",
+    )  # fmt: skip
     timing.add_argument("--threads", type=int, metavar="N", help="of every library, 2 by default: --threads 1")
-    timing.add_argument("--batch", type=int, default=1, metavar="N", help="images a call: --batch 8")
+    timing.add_argument(
+        "--batch", type=int, metavar="N", help=f"images a call, 1 by default, or {bench_jpeg.BATCH} JPEGs: --batch 8"
+    )
     timing.add_argument("--no-peers", action="store_true", help="time the file's backends only")
     timing.add_argument("--plot", metavar="FILE.png", help="draw the medians too: --plot vit.png (needs matplotlib)")
     timing.add_argument("--json", action="store_true", help="print JSON: every call's time")

@@ -63,7 +63,7 @@ def model_summary(path: str | os.PathLike[str]) -> ModelSummary | None:
             int(model.get("nodes", 0)), int(model.get("parameters", 0)),
             tuple((*value, sources.get(value[0], "")) for value in inputs), outputs,
         )  # fmt: skip
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ArtifactError(f"{os.fspath(path)}: what it says of its model cannot be read ({error!r})") from error
 
 

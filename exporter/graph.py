@@ -70,8 +70,10 @@ class Value:
     def __floordiv__(self, other: Any) -> Value:
         if isinstance(other, int) and other == 1:
             return self
-        # ONNX divides integers towards zero. The float64 quotient of integers below 2**53 floors to the exact one.
-        return self.graph.cast(self.graph.node("Floor", self.graph.divide(self, other)), "int64")
+        return self.graph.floor_divide(self, other)
+
+    def __rfloordiv__(self, other: Any) -> Value:
+        return self.graph.floor_divide(other, self)
 
     def __pow__(self, other: float) -> Value:
         return self.graph.node("Pow", self, self.graph.value(other, self.dtype))
@@ -94,11 +96,13 @@ class Value:
     def __eq__(self, other: object) -> Value:  # type: ignore[override]
         return self.graph.arithmetic("Equal", self, other, dtype="bool")
 
-    def __and__(self, other: Value) -> Value:
-        return self.graph.node("And", self, other)
+    def __and__(self, other: Any) -> Value:
+        return self.graph.node("And", self, self.graph.value(other, "bool"))
 
-    def __or__(self, other: Value) -> Value:
-        return self.graph.node("Or", self, other)
+    def __or__(self, other: Any) -> Value:
+        return self.graph.node("Or", self, self.graph.value(other, "bool"))
+
+    __rand__, __ror__ = __and__, __or__  # of what is known of one side, and what is not of the other
 
     def __bool__(self) -> bool:
         raise TypeError(f"{self.name} is a tensor of the graph: choose with geometry.pick, not with `if`")
@@ -201,6 +205,10 @@ class Graph:
         if left.dtype == "int64":
             left, right = self.cast(left, "float64"), self.cast(right, "float64")
         return self.node("Div", left, right)
+
+    def floor_divide(self, left: Any, right: Any) -> Value:
+        """ONNX divides integers towards zero. The float64 quotient of integers below 2**53 floors to the exact one."""
+        return self.cast(self.node("Floor", self.divide(left, right)), "int64")
 
     def shape(self, *sizes: Any) -> Value:
         """A 1-D int64 tensor of integers and scalar values."""

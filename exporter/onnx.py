@@ -14,10 +14,11 @@ from onnx import helper
 from runtime import artifact, checksum
 from runtime.arrays.onnx import Formulas, Image, in_layout
 from runtime.errors import ArtifactError
-from runtime.lowering import Branched, Kernel, Resample, implementation, lower, name_of, one_by_one
+from runtime.lowering import Branched, Kernel, Resample, file_of, implementation, lower, one_by_one
 from runtime.ops import AlignLongAxis
 from runtime.plan import Plan
 
+from .atomic import atomic
 from .graph import DOMAIN, Graph, Value
 from .opsets import OLDEST
 
@@ -49,6 +50,7 @@ def build(plan: Plan, opset: int = OPSET) -> onnx.ModelProto:
 
     Raises:
         ArtifactError: an opset that is not supported.
+        InputError: a step leaves no pixel, or too many, of any image.
     """
     check_opset(opset)
     g, outputs = preprocess(plan)
@@ -95,7 +97,7 @@ def _lower(g: Graph, formulas: Formulas, kernels: Sequence[Kernel], image: Image
                 branch = _lower(g, formulas, kernel.kernels, image._replace(outputs=()))
             image = image._replace(outputs=(*image.outputs, _output(kernel.name, branch), *branch.outputs))
             continue
-        with g.scope(name_of(kernel)):
+        with g.scope(file_of(kernel)):
             if not isinstance(kernel, EITHER_LAYOUT):
                 image = in_layout(g, image, "NCHW")
             image = implementation(kernel, "onnx").lower(g, formulas, kernel, image)
@@ -138,7 +140,7 @@ def to_onnx(
     if map:
         raise ArtifactError("map: says what a model's inputs are called: give a model too")
     proto = _with_plan(build(plan, OPSET if opset is None else opset), plan)
-    with artifact.atomic(path) as temporary:
+    with atomic(path) as temporary:
         temporary.write_bytes(proto.SerializeToString())
         artifact.seal(temporary)
 
@@ -151,7 +153,7 @@ def _to_fused(plan: Plan, path: Path, model: Any, opset: int | None, postprocess
     from .postprocess import attach, choose, read_by
 
     check_map(names, (*plan.outputs, *read_by(plan)))
-    with artifact.atomic(path) as temporary, model_file(model, plan, temporary, names, opset) as (source, left):
+    with atomic(path) as temporary, model_file(model, plan, temporary, names, opset) as (source, left):
         data.check_target(source, path)
         proto = fuse(plan, source, opset, left)
         plan = replace(plan, postprocess=choose(plan, proto, postprocess, names))

@@ -48,22 +48,42 @@ class Peer:
     whole: bool = True
 
 
-def find(plan: Plan, height: int, width: int) -> tuple[list[Peer], list[str]]:
+def find(plan: Plan, height: int, width: int, fused: bool = False) -> tuple[list[Peer], list[str]]:
     """The peers that can run ``plan`` on images of this size, and a line for each other one: its name and why not."""
+    why = unfit(plan, fused)
+    if why is not None:
+        return [], [why]
     found, left_out = [], []
-    if plan.channels != 3:
-        return [], [f"peers: they are set up for RGB, and the Plan is for {plan.channels} channels"]
-    for name, (packages, make) in PEERS.items():
+    for name, (_, make) in PEERS.items():
         try:
-            missing = [package for package in packages if importlib.util.find_spec(package) is None]
-            if missing:
-                raise LeftOut(f"not installed: {', '.join(missing)}")
-            found.append(Peer(name, make(plan, height, width), whole=make is not _pillow))
+            found.append(Peer(name, made(name, plan, height, width), whole=make is not _pillow))
         except LeftOut as reason:
             left_out.append(f"{name}: {reason}")
         except Exception as error:  # each package refuses in its own way
             left_out.append(f"{name}: {reason_of(error)}")
     return found, left_out
+
+
+def unfit(plan: Plan, fused: bool) -> str | None:
+    """Why no peer runs a file with ``plan`` in it, and perhaps a model behind it."""
+    if fused:
+        return "peers: the file holds a model, and they do not"
+    if plan.channels != 3:
+        return f"peers: they are set up for RGB, and the Plan is for {plan.channels} channels"
+    return None
+
+
+def made(name: str, plan: Plan, height: int = 0, width: int = 0) -> Run:
+    """One of :data:`PEERS`; transformers' take images of any size.
+
+    Raises:
+        LeftOut: it cannot do what the Plan does, or a package is missing.
+    """
+    packages, make = PEERS[name]
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise LeftOut(f"not installed: {', '.join(missing)}")
+    return make(plan, height, width)
 
 
 def reason_of(error: Exception) -> str:

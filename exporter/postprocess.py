@@ -14,7 +14,7 @@ from runtime import artifact
 from runtime.errors import ArtifactError
 from runtime.fusion import Fusion
 from runtime.plan import Plan
-from runtime.postprocess import Postprocess
+from runtime.postprocess import ImageClassification, Postprocess
 from runtime.postprocess.tensors import Array
 from runtime.postprocess.tensors import Tensors as NumpyTensors
 from runtime.postprocess.tensors_onnx import Tensors
@@ -46,7 +46,7 @@ def choose(plan: Plan, model: onnx.ModelProto, name: str, names: Mapping[str, st
             but one, it is that one.
 
     Raises:
-        ArtifactError: the model has no such output.
+        ArtifactError: the model has no such output, or another number of classes than there are labels.
         UnsupportedConfig: the source has no post-processing of this name.
     """
     outputs = {value.name: value for value in model.graph.output}
@@ -56,11 +56,11 @@ def choose(plan: Plan, model: onnx.ModelProto, name: str, names: Mapping[str, st
         return None
     if unbatched:
         raise ArtifactError(f"{name} needs outputs with an axis for the batch: export the model with one")
-    if name != "auto":
-        return _renamed(choosing.named(plan, name), list(outputs), names)
-    found = choosing.of_architecture(plan)
+    found = choosing.named(plan, name) if name != "auto" else choosing.of_architecture(plan)
     if found is not None:
-        return _renamed(found, list(outputs), names)
+        chosen = _renamed(found, list(outputs), names)
+        _check_labels(chosen, plan, outputs)
+        return chosen
     scores = [value.name for value in outputs.values() if plan.labels and _last(value, 2) == len(plan.labels)]
     if len(scores) != 1:
         return None
@@ -76,6 +76,17 @@ def _last(value: onnx.ValueInfoProto, rank: int) -> int | None:
     """The length of an output's last axis; ``None`` where the file does not say, or it has not ``rank`` axes."""
     dims = value.type.tensor_type.shape.dim
     return dims[-1].dim_value if len(dims) == rank and dims[-1].HasField("dim_value") else None
+
+
+def _check_labels(post: Postprocess, plan: Plan, outputs: Mapping[str, onnx.ValueInfoProto]) -> None:
+    """Raises ``ArtifactError`` where a classifier has more or fewer classes than names."""
+    if not isinstance(post, ImageClassification) or not plan.labels:
+        return
+    classes = _last(outputs[post.logits], 2)
+    if classes not in (None, len(plan.labels)):
+        raise ArtifactError(
+            f"the model has {classes} classes, and there are {len(plan.labels)} labels: give its own with --labels"
+        )
 
 
 def _renamed(found: Postprocess, outputs: Sequence[str], names: Mapping[str, str]) -> Postprocess:
@@ -155,6 +166,9 @@ def detach(model: onnx.ModelProto, plan: Plan) -> Callable[[Mapping[str, Array],
 
     def results(given: Mapping[str, Array], size: tuple[int, int]) -> dict[str, Array]:
         values = {raw.get(name, name): value for name, value in given.items()}
+        lacking = [name for name in read_names(post).values() if name not in values]
+        if lacking:
+            raise ArtifactError(f"{post.method} reads {lacking[0]!r}, which the model in the file does not give")
         floats = {
             field: values[name].astype(np.float32) if values[name].dtype.kind == "f" else values[name]
             for field, name in read_names(post).items()

@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from runtime.ops import Resampler
+from runtime.ops import Interpolate, Resize, ResizeKeras, ResizeOpenCV, ResizeSmoothed
 from runtime.plan import Plan
 
-from . import bench
+from . import bench, bench_jpeg, bench_start
+from .peers import MAIN
 from .verify import Row
+
+RESIZES = (Resize, ResizeKeras, ResizeOpenCV, ResizeSmoothed, Interpolate)
 
 
 def plan(value: Plan) -> None:
@@ -104,7 +107,7 @@ def presets(rows: Sequence[tuple[str, Plan, str]]) -> None:
     """Names, families, sizes and filters."""
     lines = [("name", "family", "resize", "filter", "checkpoint")]
     for name, value, checkpoint in rows:
-        resize = next((step for step in value.steps if isinstance(step, Resampler)), None)
+        resize = next((step for step in value.steps if isinstance(step, RESIZES)), None)
         cells = (str(resize.size), getattr(resize, "filter", "bilinear")) if resize else ("none", "none")
         lines.append((name, value.family, *cells, checkpoint))
     widths = [max(len(line[i]) for line in lines) for i in range(5)]
@@ -118,20 +121,9 @@ STEADY = 1.2
 
 def timings(result: bench.Result) -> None:
     """What the figures depend on, a table a size of image, and what was left out."""
-    clear()
     header = result.header
-    then = ", then the model in it" if header["fused"] else ""
-    auto = f", auto is {header['auto']}" if header["auto"] else ""
-    cpus = f"; bound to {', '.join(f'CPU {cpu}' for cpu in header['cpus'])}" if header["cpus"] else ""
     images = "an image" if header["batch"] == 1 else f"a list of {header['batch']} images"
-    print(f"{header['file']}: {header['family']}, reference {header['reference']}{then}{auto}")
-    others = "" if header["others_busy"] is None else f"; others kept {header['others_busy']:.2f} CPUs busy"
-    print(f"{header['cpu']}, {_count(header['cpus_total'], 'CPU')}{cpus}{others}")
-    print(
-        f"{_count(header['threads'], 'thread')}: torch and onnxruntime by their options, others by the CPUs they find"
-    )
-    print(", ".join(f"{name} {version}" for name, version in header["versions"].items()))
-    print(f"from {images} decoded by Pillow to the tensor, again and again; {_count(header['rounds'], 'round')}")
+    _about(header, f"from {images} decoded by Pillow to the tensor, again and again")
     print("x: how many times faster, by the medians")
     for table in result.tables:
         print()
@@ -144,6 +136,83 @@ def timings(result: bench.Result) -> None:
         notes.append(f"the machine was not steady: half of the medians are {spread:.2f} times their minima; run again")
     if notes:
         print("", *notes, sep="\n")
+
+
+def _about(header: Mapping[str, Any], what: str) -> None:
+    """What figures depend on."""
+    clear()
+    then = ", then the model in it" if header["fused"] else ""
+    auto = f", auto is {header['auto']}" if header["auto"] else ""
+    cpus = f"; bound to {', '.join(f'CPU {cpu}' for cpu in header['cpus'])}" if header["cpus"] else ""
+    print(f"{header['file']}: {header['family']}, reference {header['reference']}{then}{auto}")
+    others = "" if header["others_busy"] is None else f"; others kept {header['others_busy']:.2f} CPUs busy"
+    print(f"{header['cpu']}, {_count(header['cpus_total'], 'CPU')}{cpus}{others}")
+    print(
+        f"{_count(header['threads'], 'thread')}: torch and onnxruntime by their options, others by the CPUs they find"
+    )
+    print(", ".join(f"{name} {version}" for name, version in header["versions"].items()))
+    print(f"{what}; {_count(header['rounds'], 'round')}")
+
+
+def encoded(result: bench_jpeg.Result) -> None:
+    """What the figures depend on, a table of all images together and one of single ones, and what was left out."""
+    header, images = result.header, result.header["images"]
+    made = "made up" if images["made_up"] else "from files"
+    sizes = " to ".join("x".join(map(str, images[name])) for name in ("smallest", "largest"))
+    _about(
+        header,
+        f"from {images['count']} JPEGs ({made}, {sizes}, {images['megapixels']:.2f} megapixels and"
+        f" {images['bytes'] / 1000:.0f} kB on average) to the tensor, {header['batch']} a call",
+    )
+    print("x: how many times faster, by the medians; MB: most memory above that of the libraries, in its own process")
+    _encoded_lines(result)
+    _latency_lines(result)
+    if result.left_out:
+        print("", *(f"left out: {line}" for line in result.left_out), sep="\n")
+
+
+def _encoded_lines(result: bench_jpeg.Result) -> None:
+    count = result.header["images"]["count"]
+    peers = [row for row in result.rows if row.way.peer]
+    main = [row.way.name for row in peers if row.way.name in MAIN]
+    heads = [f"x {name}" for name in main] + ["x fastest peer"] * bool(peers)
+    lines = [("all images", "", "images/s", "ms/image", *heads, "MB", "equal")]
+    for row in result.rows:
+        faster, cells = result.faster(row), [""] * len(heads)
+        if faster:
+            cells = [f"{value:.2f}" for value in (*(faster[name] for name in main), min(faster.values()))]
+        memory = "" if row.memory is None else f"{row.memory / 1e6:.0f}"
+        lines.append((
+            row.way.name, "peer" if row.way.peer else "ours", f"{count / row.median:.0f}",
+            f"{row.median / count * 1000:.2f}", *cells, memory, _equal(row),
+        ))  # fmt: skip
+    print()
+    _lines(lines, left=2)
+
+
+def _latency_lines(result: bench_jpeg.Result) -> None:
+    heads = [f"{who} {part}" for who in ("1 client", f"{result.header['clients']} clients") for part in ("p50", "p99")]
+    lines = [("single images, ms", "", *heads)]
+    for row in result.rows:
+        if row.alone:
+            cells = [
+                latency[key]
+                for latency in map(bench_jpeg.latency, (row.alone, row.together))
+                for key in ("p50_ms", "p99_ms")
+            ]
+            lines.append((row.way.name, "peer" if row.way.peer else "ours", *(f"{cell:.2f}" for cell in cells)))
+    print()
+    _lines(lines, left=2)
+
+
+def starts(results: Sequence[bench_start.Start]) -> None:
+    """A line a backend, and what was left out."""
+    done = [start for start in results if not start.problem]
+    print(f"a process of its own each time, medians of {max(len(start.times) for start in results)} in ms")
+    _lines([("", *bench_start.STAGES), *((s.backend, *(f"{ms:.0f}" for ms in s.medians)) for s in done)], left=1)
+    for start in results:
+        if start.problem:
+            print(f"left out: {start.backend}: {start.problem}")
 
 
 def _count(number: int, what: str) -> str:
@@ -163,7 +232,7 @@ def _timings(table: bench.Table) -> list[tuple[str, ...]]:
     return lines
 
 
-def _equal(row: bench.Row) -> str:
+def _equal(row: bench.Row | bench_jpeg.Row) -> str:
     if row.equal is None:
         return "not compared"
     if row.equal:

@@ -11,10 +11,11 @@ from typing import Any
 from models.config import to_steps
 from models.families import FAMILIES
 from models.sources import MODEL, PREPROCESSOR, PROCESSOR, read_json
-from runtime import artifact
 from runtime.errors import ArtifactError, UnsupportedConfig
 from runtime.ops import Cast
 from runtime.plan import Plan
+
+from .atomic import atomic
 
 
 def save_config(plan: Plan, folder: str | os.PathLike[str]) -> Path:
@@ -53,7 +54,7 @@ def save_config(plan: Plan, folder: str | os.PathLike[str]) -> Path:
     except OSError as error:
         raise ArtifactError(f"{folder}: cannot be made ({error.strerror or error})") from error
     path = folder / PREPROCESSOR
-    with artifact.atomic(path) as temporary:
+    with atomic(path) as temporary:
         temporary.write_text(json.dumps(dict(plan.config), indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return path
 

@@ -17,6 +17,8 @@ from runtime.errors import ArtifactError
 from runtime.fusion import Fusion
 from runtime.plan import Plan
 
+from .atomic import atomic
+
 FLOATS = {torch.float16: "torch.float16", torch.bfloat16: "torch.bfloat16", torch.float64: "torch.float64"}
 """Dtypes of a model's weights that the image is rounded to, or widened."""
 
@@ -55,7 +57,7 @@ def to_torchscript(
 
 
 def _save(scripted: Any, path: str | os.PathLike[str], extra: dict[str, str]) -> None:
-    with artifact.atomic(path) as temporary:
+    with atomic(path) as temporary:
         torch.jit.save(scripted, str(temporary), _extra_files=extra)
         artifact.seal(temporary)
 

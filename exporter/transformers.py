@@ -45,9 +45,37 @@ class Backends(dict[str, Any]):
     """Image processor classes by backend, as transformers registers them.
 
     Where it looks for a class of another kind, it asks all that is registered for its name (processing_utils.py:2049).
+
+    Attributes:
+        left: of a backend that has transformers' own class here, why.
     """
 
     __name__ = "Backends"
+
+    def __init__(self, classes: Mapping[str, Any]) -> None:
+        super().__init__(classes)
+        self.left: dict[str, str] = dict(getattr(classes, "left", {}))
+
+    def get(self, backend: str, default: Any = None) -> Any:
+        """How ``AutoImageProcessor.from_pretrained`` takes a class (image_processing_auto.py:403)."""
+        if reason := self.left.get(backend):
+            log.warning("backend %r: left to transformers: %s", backend, reason)
+        return super().get(backend, default)
+
+
+@dataclass
+class Calls:
+    """How often an image processor was called since it was made; nothing of it is saved, copied or pickled.
+
+    Attributes:
+        exact: calls that ran here.
+        left: calls that were left to transformers' class.
+        reason: why the latest of them was.
+    """
+
+    exact: int = 0
+    left: int = 0
+    reason: str = ""
 
 
 def register(name: str = NAME, *, reference: str = "pillow", strict: bool = False) -> None:
@@ -55,11 +83,15 @@ def register(name: str = NAME, *, reference: str = "pillow", strict: bool = Fals
 
     ``AutoImageProcessor.from_pretrained(source, backend=name)`` then gives an image processor whose calls return what
     transformers' PIL class returns: the same bits, keys and types. Images of uint8 and three channels go through
-    compiled code; all else is left to the class itself: float images, annotations, segmentation maps, other devices,
-    settings that no Plan stands for, and families that resize floats. Each new set of settings is compared with the
-    class on noise before it is used. What is left to the class is logged with the reason (logger
-    ``exporter.transformers``, level INFO). Of processors that :mod:`models.refused` names, or that are older than
-    transformers' backends, the class itself is registered; ``backend`` of its instances is not ``name``.
+    compiled code, and so do floats in [0, 1] with ``do_rescale=False`` where the class resizes them by way of uint8.
+    All else is left to the class itself: other floats, annotations, segmentation maps, trimaps, texts, other devices,
+    settings that no Plan stands for, Owlv2, and resizes of floats where torch has one thread, which gives them other
+    bits. Each new set of settings is compared with the class on noise before it is used.
+
+    A processor's ``calls`` (:class:`Calls`) counts both kinds of calls. The first that is left to the class is logged
+    as a warning with its reason, the others at level INFO (logger ``exporter.transformers``). Of processors that
+    :mod:`models.refused` names, or that are older than transformers' backends, the class itself is registered:
+    ``from_pretrained`` warns of that, and ``backend`` of what it gives is not ``name``.
 
     It imports the configs and image processors of all models, which takes seconds.
 
@@ -92,15 +124,25 @@ def register(name: str = NAME, *, reference: str = "pillow", strict: bool = Fals
     with _without_warnings():
         for model_type, names in auto.IMAGE_PROCESSOR_MAPPING_NAMES.items():
             config = configs[model_type]
-            classes = Backends(auto.IMAGE_PROCESSOR_MAPPING[config])
+            classes = Backends(auto.IMAGE_PROCESSOR_MAPPING[config])  # with the backends that were registered before
             base = _base(classes, reference)
             if base is None:
                 continue
             # Without torchvision its class is the PIL one; transformers then finds a processor by the name only.
             classes |= {key: n for key, n in names.items() if n and getattr(classes.get(key), "__name__", "") != n}
             classes[name] = processor_class(base, options)
+            classes.left[name] = _reason(base, options) if classes[name] is base else ""
             # AutoImageProcessor.register refuses the stand-ins for classes whose package is missing.
             auto.IMAGE_PROCESSOR_MAPPING.register(config, classes, exist_ok=True)
+
+
+def unregister(name: str = NAME) -> None:
+    """Takes a backend away that :func:`register` added; processors that were made with it go on."""
+    auto = importlib.import_module("transformers.models.auto.image_processing_auto")
+    for classes in auto.IMAGE_PROCESSOR_MAPPING._extra_content.values():
+        if isinstance(classes, Backends):
+            classes.pop(name, None)
+            classes.left.pop(name, None)
 
 
 @contextlib.contextmanager
@@ -128,29 +170,39 @@ def processor_class(base: Any, options: Options) -> Any:
 
     For a strict backend, making an instance raises ``UnsupportedConfig`` then.
     """
-    name = base.__name__.removesuffix("Pil").removesuffix("ImageProcessor")
-    reason, reference = "", ""
-    try:
-        reference = _plan_reference(name, base, options.reference)
-    except UnsupportedConfig as error:
-        if not options.strict:
-            return base
-        reason = str(error)
+    reason = _reason(base, options)
+    if reason and not options.strict:
+        return base
     # The name is what is saved; by the module, transformers tells its own from code in a repository, which it prefers.
     values = {
         "__module__": base.__module__, "__qualname__": base.__qualname__, "__doc__": base.__doc__,
-        "_exact_base": base, "_exact_options": options, "_exact_family": FAMILIES.get(name),
-        "_exact_reason": reason, "_exact_reference": reference,
+        "_exact_base": base, "_exact_options": options, "_exact_family": FAMILIES.get(_family_name(base)),
+        "_exact_reason": reason, "_exact_reference": "" if reason else _plan_reference(base, options.reference),
     }  # fmt: skip
     return type(base.__name__, (_Exact, base), values)
 
 
-def _plan_reference(name: str, base: Any, reference: str) -> str:
+def _family_name(base: Any) -> str:
+    name: str = base.__name__
+    return name.removesuffix("Pil").removesuffix("ImageProcessor")
+
+
+def _reason(base: Any, options: Options) -> str:
+    """Why no Plan ever stands for a processor; empty where one may."""
+    try:
+        _plan_reference(base, options.reference)
+    except UnsupportedConfig as error:
+        return str(error)
+    return ""
+
+
+def _plan_reference(base: Any, reference: str) -> str:
     """That of the Plans for a processor, as :func:`exporter.trace` chooses it.
 
     Raises:
         UnsupportedConfig: there are none, whatever the settings.
     """
+    name = _family_name(base)
     family = FAMILIES.get(name)
     if family is None:
         raise UnsupportedConfig(f"{name}: {REFUSED.get(name, 'no such family is known')}")
@@ -172,6 +224,13 @@ class _Exact:
     _exact_family: Family
     _exact_reason: str
     _exact_reference: str
+    __slots__ = ("calls",)  # no attribute that transformers would save
+    calls: Calls
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        made = super().__new__(cls)
+        made.calls = Calls()
+        return made
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if self._exact_reason:
@@ -190,12 +249,17 @@ class _Exact:
         """What every call comes to, with all settings; ``args`` are other inputs, such as annotations."""
         usual = super()._preprocess_image_like_inputs  # type: ignore[misc]
         try:
-            settings = Settings(self, self._exact_family, self._exact_reference, args, kwargs, usual)
-            return prepare(settings).run(self, images, kwargs)
+            settings = Settings(self, self._exact_family, self._exact_reference, images, args, kwargs, usual)
+            result = prepare(settings).run(self, images, kwargs)
         except PreprocessorError as error:
             if self._exact_options.strict:
                 raise
-            log.info("%s: left to transformers: %s", type(self).__name__, error)
+            level = logging.INFO if self.calls.left else logging.WARNING
+            self.calls.left, self.calls.reason = self.calls.left + 1, str(error)
+            log.log(level, "%s: left to transformers: %s", type(self).__name__, error)
+        else:
+            self.calls.exact += 1
+            return result
         return usual(images, *args, **kwargs)
 
 

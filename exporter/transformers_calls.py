@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import NoneType
 from typing import Any
@@ -15,7 +15,8 @@ import numpy as np
 from models.config import output_name, to_steps
 from models.family import Family
 from runtime.errors import InputError, UnsupportedConfig
-from runtime.ops import Branch, ConvertRGB, Interpolate, ResizeSmoothed, Step
+from runtime.floats import takes_floats
+from runtime.ops import Branch, ConvertRGB, Interpolate, Step
 from runtime.plan import Plan
 from runtime.preprocessor import Preprocessor
 
@@ -27,7 +28,8 @@ SIZES = ((97, 131), (131, 97), (40, 30))
 MOST_SETTINGS = 128
 """Sets of settings whose Plans are kept."""
 
-Array = np.ndarray[Any, Any]
+SCALED = {"do_rescale": True, "rescale_factor": 1 / 255}
+"""What a Plan says that takes floats in [0, 1]: they pass by way of uint8 (:mod:`runtime.floats`)."""
 
 
 class Settings:
@@ -37,9 +39,13 @@ class Settings:
         processor: transformers' image processor, whose attributes are settings too.
         family: of the processor.
         reference: of the Plan.
+        images: of the call, of which only their kind is a setting: whether they are floats that are not rescaled.
         inputs: beside the images, such as annotations.
         kwargs: as transformers has resolved them.
         usual: what transformers' class makes of images, inputs and settings.
+
+    Attributes:
+        floats: whether the images are floats in [0, 1].
 
     Raises:
         InputError: there are inputs beside the images; or a setting that cannot be compared.
@@ -50,6 +56,7 @@ class Settings:
         processor: Any,
         family: Family,
         reference: str,
+        images: Any,
         inputs: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         usual: Callable[..., Any],
@@ -59,9 +66,10 @@ class Settings:
             raise InputError("expected images only, got inputs beside them")
         self.processor, self.family, self.reference = processor, family, reference
         self.inputs, self.kwargs, self.usual = inputs, kwargs, usual
+        self.floats = not kwargs.get("do_rescale") and _are_floats(images)
         attributes = {name: value for name, value in vars(processor).items() if name not in known}
         try:
-            self._key = type(processor), _frozen(kwargs), _frozen(attributes)
+            self._key = type(processor), self.floats, _frozen(kwargs), _frozen(attributes)
             self._hash = hash(self._key)
         except TypeError as error:
             raise InputError(f"expected settings that can be compared: {error}") from error
@@ -71,6 +79,13 @@ class Settings:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Settings) and self._key == other._key
+
+
+def _are_floats(images: Any) -> bool:
+    """Whether the first image of all is an array or a tensor of floats."""
+    while isinstance(images, (list, tuple)) and images:
+        images = images[0]
+    return "float" in str(getattr(images, "dtype", ""))
 
 
 def _frozen(value: Any) -> Any:
@@ -96,12 +111,14 @@ class Call:
         preprocessor: the Plan's.
         form: transformers' class of results.
         kinds: of each output, in transformers' order: its type and that of its items.
+        floats: as of :class:`Settings`.
     """
 
     problems: tuple[str, ...] = ()
     preprocessor: Preprocessor | None = None
     form: Any = None
     kinds: Mapping[str, tuple[type, type]] | None = None
+    floats: bool = False
 
     def run(self, processor: Any, images: Any, kwargs: Mapping[str, Any]) -> Any:
         """The result for what transformers takes as images.
@@ -112,7 +129,8 @@ class Call:
         """
         if self.preprocessor is None or self.kinds is None:
             raise UnsupportedConfig(self.problems)
-        outputs = _outputs(processor, self.preprocessor, images, kwargs)
+        _check_threads(self.preprocessor.plan)
+        outputs = _outputs(processor, self.preprocessor, images, kwargs, self.floats)
         return self.form({name: _as(kind, outputs[name]) for name, kind in self.kinds.items()})
 
 
@@ -130,9 +148,10 @@ def _prepare(settings: Settings) -> Call:
     # transformers gives the installed Pillow's pixels; from those, others differ in the order of the passes only.
     known = reference if reference == "torchvision" else installed_pillow()
     plan = _plan(settings, known)
+    _check_threads(plan)
     call = None
     for height, width in SIZES:
-        images = _noise(height, width, plan.group)
+        images = _noise(height, width, plan.group, settings)
         try:
             want = settings.usual(images, *settings.inputs, **settings.kwargs)
         except Exception:  # the image may be too large for a padding, say, and transformers raises about anything
@@ -141,7 +160,7 @@ def _prepare(settings: Settings) -> Call:
             raise UnsupportedConfig(f"transformers' class gives {', '.join(want)}")
         if call is None:
             kinds = {name: (type(value), type(value[0])) for name, value in want.items()}
-            call = Call((), _preprocessor(plan), type(want), kinds)
+            call = Call((), _preprocessor(plan), type(want), kinds, settings.floats)
         got = call.run(settings.processor, images, settings.kwargs)
         if not all(_same(got[name], want[name]) for name in want):
             raise UnsupportedConfig("transformers' class gives something else")
@@ -155,20 +174,40 @@ def _plan(settings: Settings, reference: str) -> Plan:
     family, processor = replace(settings.family, legacy=dict), settings.processor
     values = {key: vars(processor)[key] for key in family.keys if key in vars(processor)}
     values |= {key: settings.kwargs[key] for key in family.keys if key in settings.kwargs}
-    config = {key: _plain(value) for key, value in values.items()}
+    config = {key: _plain(value) for key, value in values.items()} | (SCALED if settings.floats else {})
     steps = to_steps(family, config, {}, reference)
     try:
         plan = Plan(steps, reference, family.name, output=output_name(family, config, {}), group=family.group)
     except ValueError as error:
         raise UnsupportedConfig(str(error)) from error
-    if _resizes_floats(plan.steps):
-        raise UnsupportedConfig(f"{family.name} resizes floats, whose bits depend on torch's threads")
+    if plan.bound:
+        raise UnsupportedConfig(f"{family.name}'s resize of floats has not the same bits everywhere")
+    if settings.floats and not takes_floats(plan):
+        raise UnsupportedConfig(f"{family.name} does not resize these floats by way of uint8")
     return plan
 
 
-def _resizes_floats(steps: Sequence[Step]) -> bool:
-    floats = (Interpolate, ResizeSmoothed)
-    return any(isinstance(s, floats) or (isinstance(s, Branch) and _resizes_floats(s.steps)) for s in steps)
+def _interpolations(steps: Sequence[Step]) -> Iterator[Interpolate]:
+    """The resizes of floats."""
+    for step in steps:
+        if isinstance(step, Branch):
+            yield from _interpolations(step.steps)
+        elif isinstance(step, Interpolate):
+            yield step
+
+
+def _check_threads(plan: Plan) -> None:
+    """Raises ``InputError`` where transformers' class has other bits: on one thread, torch's bilinear positions are
+    others (see ``Interpolate``).
+    """
+    if any(step.filter == "bilinear" and not step.antialias for step in _interpolations(plan.steps)):
+        import torch
+
+        if torch.get_num_threads() == 1:
+            raise InputError(
+                "expected more than one thread of torch, whose floats are resized to other bits on one: set"
+                " torch.set_num_threads(2)"
+            )
 
 
 def _plain(value: Any) -> Any:
@@ -182,20 +221,30 @@ def _plain(value: Any) -> Any:
 
 def _preprocessor(plan: Plan) -> Preprocessor:
     """On the fastest backend that needs no file."""
+    if any(_interpolations(plan.steps)):
+        return Preprocessor(plan, "torch")  # whose own resize of floats it is
     if importlib.util.find_spec("numba") is not None:
         return Preprocessor(plan, "numba")
     return Preprocessor(plan, "torch" if plan.reference == "torchvision" else "pil")
 
 
-def _noise(height: int, width: int, group: str) -> Any:
+def _noise(height: int, width: int, group: str, settings: Settings) -> Any:
     """An image, or a group of them."""
     from PIL import Image
 
-    image = Image.fromarray(np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8))
+    image: Any
+    generator = np.random.default_rng(height)
+    if settings.floats:
+        array = generator.uniform(0, 1, (height, width, 3))
+        image = np.moveaxis(array, -1, 0) if settings.kwargs.get("input_data_format") == "channels_first" else array
+    else:
+        image = Image.fromarray(generator.integers(0, 256, (height, width, 3), np.uint8))
     return {"": image, "pair": [image, image], "video": [image]}[group]
 
 
-def _outputs(processor: Any, preprocessor: Preprocessor, images: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _outputs(
+    processor: Any, preprocessor: Preprocessor, images: Any, kwargs: Mapping[str, Any], floats: bool
+) -> dict[str, Any]:
     """A Plan's outputs by name, arrays or tensors or lists of arrays as ``return_tensors`` says.
 
     Raises:
@@ -205,34 +254,37 @@ def _outputs(processor: Any, preprocessor: Preprocessor, images: Any, kwargs: Ma
     tensors = tensors.value if isinstance(tensors, enum.Enum) else tensors
     if tensors not in ("np", "pt", None):
         raise InputError(f"return_tensors: expected 'np', 'pt' or None, got {tensors!r}")
-    if device is not None and str(device) != "cpu":
-        raise InputError(f"device: expected the CPU, got {device}")
     plan = preprocessor.plan
+    # The PIL classes take a device, and stay on the CPU.
+    if plan.reference == "torchvision" and device is not None and str(device).partition(":")[0] != "cpu":
+        raise InputError(f"device: expected the CPU, got {device}")
     convert = any(isinstance(step, ConvertRGB) for step in plan.steps)
-    read = functools.partial(_read, processor, convert, kwargs.get("input_data_format"))
+    read = functools.partial(_read, processor, convert, kwargs.get("input_data_format"), floats)
+    run = functools.partial(preprocessor, return_tensors=tensors, do_rescale=False if floats else None)
     # transformers itself takes apart what it was given, and reads paths and addresses.
     found = processor._prepare_images_structure(images)
     if plan.group == "video":
-        return preprocessor([[read(image) for image in video] for video in found], return_tensors=tensors)
+        return run([[read(image) for image in video] for video in found])
     pixels = [read(image) for image in found]
     if plan.group == "pair":
-        return preprocessor(list(zip(pixels[::2], pixels[1::2], strict=True)), return_tensors=tensors)
-    return preprocessor(pixels, return_tensors=tensors)
+        return run(list(zip(pixels[::2], pixels[1::2], strict=True)))
+    return run(pixels)
 
 
-def _read(processor: Any, convert: bool, layout: Any, image: Any) -> Any:
-    """A PIL image in mode RGB, or uint8 ``[3, H, W]`` of whatever else, as transformers reads it."""
-    if getattr(image, "mode", None) == "RGB":
+def _read(processor: Any, convert: bool, layout: Any, floats: bool, image: Any) -> Any:
+    """A PIL image in mode RGB, or ``[3, H, W]`` of whatever else, as transformers reads it; uint8, or ``floats``."""
+    if getattr(image, "mode", None) == "RGB" and not floats:
         return image
     if isinstance(image, (list, tuple)):
         raise InputError("expected images, got lists of them")
     if getattr(getattr(image, "device", None), "type", "cpu") != "cpu":
         raise InputError(f"expected images on the CPU, got {image.device}")
     pixels = processor.process_image(image, do_convert_rgb=convert, input_data_format=layout)
-    array: Array = pixels if isinstance(pixels, np.ndarray) else pixels.numpy()
-    if array.dtype != np.uint8 or array.ndim != 3 or len(array) != 3:
-        raise InputError(f"expected uint8 images of 3 channels, got {array.dtype} of shape {array.shape}")
-    return array
+    dtype = str(pixels.dtype).removeprefix("torch.")
+    if not (dtype.startswith("float") if floats else dtype == "uint8") or pixels.ndim != 3 or len(pixels) != 3:
+        kind = "floats" if floats else "uint8"
+        raise InputError(f"expected images of {kind} and 3 channels, got {dtype} of shape {tuple(pixels.shape)}")
+    return pixels if isinstance(pixels, np.ndarray) else pixels.numpy()
 
 
 def _as(kinds: tuple[type, type], output: Any) -> Any:
@@ -246,10 +298,12 @@ def _as(kinds: tuple[type, type], output: Any) -> Any:
         return output
     import torch
 
-    tensors = [
-        torch.stack([torch.from_numpy(array) for array in part]) if isinstance(part, list) else torch.from_numpy(part)
-        for part in output
-    ]
+    def tensor(part: Any) -> Any:
+        if isinstance(part, list):
+            return torch.stack([tensor(array) for array in part])
+        return torch.from_numpy(part) if isinstance(part, np.ndarray) else part
+
+    tensors = [tensor(part) for part in output]
     return tensors if whole is list else torch.stack(tensors)
 
 
