@@ -1,4 +1,7 @@
-"""Every test runs on one thread and on the same examples each time, and takes no tolerance anywhere."""
+"""Every test runs on one thread and on the same examples each time, and takes no tolerance anywhere.
+
+``pytest --hypothesis-profile=random`` looks for new examples.
+"""
 
 import os
 
@@ -15,4 +18,5 @@ settings.register_profile(
     max_examples=25,
     suppress_health_check=[HealthCheck.too_slow],  # an example may build a graph and a session
 )
+settings.register_profile("random", settings.get_profile("exact"), derandomize=False, database=None)
 settings.load_profile("exact")

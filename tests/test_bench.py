@@ -19,7 +19,8 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 import exporter
-from exporter import bench, bench_device, bench_threads, chart, cli, peers, report
+from exporter import bench, bench_device, bench_threads, chart, cli, peers, report, timing
+from exporter.jpegs import photo
 from runtime import BackendUnavailable, InputError, Plan, artifact
 from runtime.ops import CenterCrop, FlipChannels, Pad, Resize
 from runtime.ops.size import Size
@@ -39,7 +40,7 @@ def folder(tmp_path, monkeypatch):
     """Each test is in a folder of its own; calls are few."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(bench, "LEAD_SECONDS", 0.0)
-    monkeypatch.setattr(bench, "MOST_PAUSES", 0)
+    monkeypatch.setattr(timing, "MOST_PAUSES", 0)
     monkeypatch.setattr(bench, "WARMUP", 1)
     return tmp_path
 
@@ -107,7 +108,7 @@ def fused(folder):
 def runnable(path):
     """Names of the backends that run a file here."""
     names = []
-    for name in bench.BACKENDS[1:]:
+    for name in timing.BACKENDS[1:]:
         try:
             names.append(load(path, name).backend)
         except BackendUnavailable:
@@ -244,6 +245,7 @@ class Clock:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(bench, "time", clock)
+    monkeypatch.setattr(timing, "time", clock)
     return clock
 
 
@@ -289,12 +291,12 @@ def test_the_lead_lasts_its_time_and_its_calls(clock, monkeypatch):
 
 @pytest.mark.parametrize(("spinning", "most", "slept"), [(0.0, 20, 1), (0.035, 20, 5), (9.0, 20, 20)])
 def test_pools_fall_asleep_before_a_call(clock, monkeypatch, spinning, most, slept):
-    monkeypatch.setattr(bench, "MOST_PAUSES", most)
+    monkeypatch.setattr(timing, "MOST_PAUSES", most)
     monkeypatch.setattr(bench, "LEAD_CALLS", 1)
     clock.spinning = spinning
     starts = []
     bench._times([lambda images: starts.append(clock.now)], [Image.new("RGB", (1, 1))], 1, None, 0, 1)
-    assert starts[0] == pytest.approx(slept * bench.PAUSE)
+    assert starts[0] == pytest.approx(slept * timing.PAUSE)
 
 
 def test_an_unsteady_machine_is_told_of(capsys):
@@ -320,7 +322,7 @@ def test_gc_is_on_again_after_an_error(files):
 
 @pytest.mark.parametrize("count", range(1, 11))
 def test_each_way_follows_each_other_equally_often(count):
-    rounds = bench.orders(count, 2 * count)
+    rounds = timing.orders(count, 2 * count)
     assert all(sorted(order) == list(range(count)) for order in rounds)
     pairs = [pair for order in rounds for pair in itertools.pairwise(order)]
     assert {pairs.count(pair) for pair in itertools.permutations(range(count), 2)} == ({2} if count > 1 else set())
@@ -337,26 +339,26 @@ def test_medians_minima_and_what_is_faster():
 
 def test_a_difference_is_counted_and_sized():
     want = {"pixel_values": np.float32([[1, 2, 3, 4]])}
-    assert bench._compare(want, np.float32([[1, 2, 3, 4]])) == (4, 0, 0.0)
-    assert bench._compare(want, torch.tensor([[1.0, 2.5, 3, 3]])) == (4, 2, 1.0)
-    assert bench._compare(want, {"pixel_values": np.float64([[1, 2, 3, 4]])}) == (4, 4, None)
-    assert bench._compare(want, np.float32([1, 2])) == (4, 4, None)
+    assert timing.compare(want, np.float32([[1, 2, 3, 4]])) == (4, 0, 0.0)
+    assert timing.compare(want, torch.tensor([[1.0, 2.5, 3, 3]])) == (4, 2, 1.0)
+    assert timing.compare(want, {"pixel_values": np.float64([[1, 2, 3, 4]])}) == (4, 4, None)
+    assert timing.compare(want, np.float32([1, 2])) == (4, 4, None)
     row = bench.Row("x", True, (1.0,), 4, 4, None)
     assert report._equal(row) == "100.00 % of values differ, another shape or dtype"
 
 
 def test_others_that_kept_the_cpus_busy():
-    assert bench._others((10.0, 4.0, 100.0), (15.0, 6.0, 102.0)) == pytest.approx(1.5)
-    assert bench._others((10.0, 4.0, 100.0), (11.0, 6.0, 102.0)) == 0
-    assert bench._others(None, None) is None
+    assert timing.others_busy((10.0, 4.0, 100.0), (15.0, 6.0, 102.0)) == pytest.approx(1.5)
+    assert timing.others_busy((10.0, 4.0, 100.0), (11.0, 6.0, 102.0)) == 0
+    assert timing.others_busy(None, None) is None
 
 
 def test_a_photo_is_the_same_each_time_and_unlike_the_next():
-    first, again, other = bench.photo(37, 53), bench.photo(37, 53), bench.photo(37, 53, 1)
+    first, again, other = photo(37, 53), photo(37, 53), photo(37, 53, 1)
     assert (first.size, first.mode) == ((53, 37), "RGB")
     assert first.tobytes() == again.tobytes() != other.tobytes()
-    assert bench.photo(1, 1).size == (1, 1)
-    pixels = np.asarray(bench.photo(240, 320)).astype(float)
+    assert photo(1, 1).size == (1, 1)
+    pixels = np.asarray(photo(240, 320)).astype(float)
     # Neighbors are alike, as in photographs and not in noise, and the channels too.
     assert np.corrcoef(pixels[:, 1:].ravel(), pixels[:, :-1].ravel())[0, 1] > 0.85
     assert np.corrcoef(pixels[..., 0].ravel(), pixels[..., 1].ravel())[0, 1] > 0.5
@@ -418,7 +420,7 @@ def compared(plan, height, width, batch=1):
     for peer in found:
         result = peer.run(images)
         if peer.whole:
-            values, differing, _ = bench._compare(want, result)
+            values, differing, _ = timing.compare(want, result)
             shares[peer.name] = differing / values
     return shares, left_out
 
@@ -648,7 +650,7 @@ def test_a_file_that_nothing_here_runs(refused, fused, monkeypatch):
     def unavailable(path, backend="auto"):
         raise BackendUnavailable("onnxruntime is not installed")
 
-    monkeypatch.setattr(bench, "load", unavailable)
+    monkeypatch.setattr(timing, "load", unavailable)
     assert refused(fused) == "onnxruntime is not installed"
 
 

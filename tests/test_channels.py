@@ -188,5 +188,5 @@ def test_command(gray, capsys):
     capsys.readouterr()
     assert main([str(gray), "--channels", "4", "-o", str(path)]) == 2
     assert "image_mean: expected a finite number, or one for each of 4 channels" in capsys.readouterr().err
-    with pytest.raises(UnsupportedConfig, match="convert_rgb gives 3 channels"):
+    with pytest.raises(UnsupportedConfig, match="is for 3 channels, and the Plan is for"):
         exporter.trace("clip-vit-base-patch32", channels=1, image_mean=0.5, image_std=0.5)

@@ -419,6 +419,19 @@ sys.exit(main(["inspect", "org/name", "--offline"]))
     assert "resize to 32x32" in result.stdout
 
 
+def test_a_reader_that_has_seen_enough_is_no_error():
+    """As ``| head`` has."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        result = subprocess.run(
+            [COMMAND, "presets"], stdout=write, stderr=subprocess.PIPE, text=True, timeout=120, check=False
+        )
+    finally:
+        os.close(write)
+    assert (result.returncode, result.stderr) == (1, "")
+
+
 def test_without_offline_the_hub_is_asked_for(command, hub, monkeypatch):
     asked = []
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(hub))
@@ -457,6 +470,9 @@ def test_every_flag_is_tested():
     files = (
         "test_cli.py",
         "test_bench.py",
+        "test_bench_jpeg.py",
+        "test_bench_start.py",
+        "test_bombs.py",
         "test_channels.py",
         "test_input_size.py",
         "test_predictions.py",
@@ -628,9 +644,9 @@ def test_run_writes_what_load_gives(done, files, folder, backend):
 def test_run_uses_the_backend_that_was_asked_for(done, files, photo, monkeypatch):
     used = []
 
-    def spy(path, backend):
+    def spy(path, backend, **options):
         used.append(backend)
-        return load(path, backend)
+        return load(path, backend, **options)
 
     monkeypatch.setattr(cli, "load", spy)
     done("run", "a.onnx", photo, "--backend", "pil")

@@ -17,7 +17,7 @@ from models.families import FAMILIES
 from models.reader import Reader
 from runtime import Plan, PreprocessorError, UnsupportedConfig
 from runtime.ops import CenterCrop, ConvertRGB, Normalize, Pad, Rescale, Resize
-from runtime.ops.size import LONGEST_SIDE, Size
+from runtime.ops.size import LONGEST_SIDE, MOST_PIXELS, Size
 from runtime.preprocessor import Preprocessor
 
 from .families import threads
@@ -306,7 +306,7 @@ def test_it_reads_the_keys_that_transformers_reads(family, reference):
         ("ViT", {"shortest_edge": 40}, Size(shortest_edge=40)),
         ("ViT", {"shortest_edge": 40, "longest_edge": 50}, Size(shortest_edge=40, longest_edge=50)),
         ("ViT", {"max_height": 40, "max_width": 50}, Size(max_height=40, max_width=50)),
-        ("ViT", LONGEST_SIDE, Size(height=LONGEST_SIDE, width=LONGEST_SIDE)),
+        ("ViT", [LONGEST_SIDE, 2730], Size(height=LONGEST_SIDE, width=2730)),
     ],
     ids=str,
 )
@@ -447,6 +447,8 @@ REFUSED_VALUES = [
         for size in (0, -1, 10**10, LONGEST_SIDE + 1, [224.0, 224], {"height": "224", "width": 224}, [[1], 2])
     ),
     ("ViT", {"size": [224, True]}, "size.width"),
+    ("ViT", {"size": [LONGEST_SIDE, 2731]}, "size"),
+    ("CLIP", {"crop_size": LONGEST_SIDE}, "crop_size"),
     ("ViT", {"size": {"height": 224, "width": {"height": 3}}}, "size.width"),
     ("CLIP", {"size": 0}, "size.shortest_edge"),
     ("CLIP", {"size": {"shortest_edge": 224, "longest_edge": -1}}, "size.longest_edge"),
@@ -488,6 +490,20 @@ REFUSED_VALUES = [
     ("ViT", {"do_pad": True, "pad_size": {"shortest_edge": 300}}, "pad_size"),
     ("ViT", {"do_pad": True, "pad_size": "300"}, "pad_size"),
 ]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_huge_size_is_refused_by_its_key(family):
+    """Whichever key it is, and whatever the family makes of it."""
+    defaults = FAMILIES[family].defaults
+    on = {key: True for key in defaults if key in ("do_resize", "do_pad", "do_center_crop")}
+    for key in {*defaults, *FAMILIES[family].own_keys, *FAMILIES[family].shared_keys}:
+        if not key.endswith("size"):
+            continue
+        for huge in (LONGEST_SIDE, {"height": LONGEST_SIDE, "width": LONGEST_SIDE}):
+            with contextlib.suppress(UnsupportedConfig):
+                fixed = [getattr(step, "fixed_size", None) or (1, 1) for step in steps(family, {**on, key: huge})]
+                assert all(math.prod(size) <= MOST_PIXELS for size in fixed)
 
 
 @pytest.mark.parametrize(("family", "config", "path"), REFUSED_VALUES, ids=str)

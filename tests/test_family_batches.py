@@ -110,10 +110,10 @@ QUICK = ("ViT", "Detr", "SuperGlue", "VideoMAE", "UVDoc", "PPOCRV5ServerRec", "D
 
 def refused_forms(pre, rows):
     """What mixed sizes cannot be given as."""
-    if pre._of_batch is not None:  # the widest image's width would count
+    if pre._runner.of_batch is not None:  # the widest image's width would count
         return ["np", "pt", None]
     mixed = [name for name in pre.output_names if len({np.shape(row[name][0]) for row in rows}) > 1]
-    return ["np", "pt"] if set(mixed) - set(pre._padded) - set(pre._lists) else []
+    return ["np", "pt"] if set(mixed) - set(pre._runner.padded) - set(pre._runner.lists) else []
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in PLANS])
@@ -131,11 +131,11 @@ def test_every_form_holds_what_single_images_give(name):
     for form, out in forms.items():
         kind = {"np": np.ndarray, "pt": torch.Tensor, None: list}[form]
         for key in pre.output_names:
-            assert isinstance(out[key], list if key in pre._lists else kind), f"{name}, {form}: {key}"
+            assert isinstance(out[key], list if key in pre._runner.lists else kind), f"{name}, {form}: {key}"
             assert len(out[key]) == len(SIZES)
             for i, row in enumerate(rows):
                 got, want = np.asarray(out[key][i]), row[key][0]
-                if key in pre._padded:
+                if key in pre._runner.padded:
                     assert not got[..., want.shape[-2] :, :].any()
                     assert not got[..., want.shape[-1] :].any()
                     got = got[..., : want.shape[-2], : want.shape[-1]]

@@ -1,7 +1,9 @@
 """Features beside transformers' BatchFeature: whatever one does with a result, both do the same."""
 
 import copy
+import json
 import pickle
+import sys
 from collections.abc import MutableMapping
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 import torch
 from transformers import BatchFeature
 
-from runtime import Features, Preprocessor
+from runtime import BackendUnavailable, Features, Preprocessor
 
 from .helpers import assert_equal, make_plan, noise
 
@@ -53,6 +55,34 @@ def moved(*args, **kwargs):
     return action
 
 
+def converted(*args, only=None, **kwargs):
+    def action(features):
+        for name in [name for name in features if only is not None and name not in only]:
+            del features[name]
+        result = features.convert_to_tensors(*args, **kwargs)
+        assert result is features
+        return result
+
+    return action
+
+
+def with_lists(kind):
+    return lambda features: type(features)(
+        {
+            "arrays": [np.ones((2, 3), np.float32), np.zeros((2, 3), np.float32)],
+            "pairs": [[np.ones(2)] * 3] * 2,
+            "tensors": (torch.ones(2), torch.zeros(2)),
+            "numbers": [1, 2],
+            "floats": [[0.5, 1.5]],
+            "scalar": 3,
+            **({"empty": []} if kind == "pt" else {}),  # of which transformers makes no array
+            "text": "text",
+            "texts": ["a", "b"],
+            "nothing": None,
+        }
+    ).convert_to_tensors(kind)
+
+
 def assigned(features):
     features["more"] = 5
     features.data["yet"] = 6
@@ -77,6 +107,26 @@ ACTIONS = {
     "to two dtypes": lambda features: features.to(torch.float32, torch.float16),
     "to a device there is none of": lambda features: features.to("nowhere"),
     "to the ordinal of a device": lambda features: features.to(99),
+    "to a memory format": moved("cpu", memory_format=torch.contiguous_format),
+    "to a copy": moved("cpu", copy=True),
+    "to what no tensor knows": moved("cpu", colour="red"),
+    "convert to nothing": converted(),
+    "convert to None": converted(None),
+    "convert to np": converted("np", only=("pixel_values", "array", "names")),
+    "convert to pt": converted("pt", only=("pixel_values", "array", "names")),
+    "convert to np but some": converted("np", ["list", "nested"]),
+    "convert to pt but some": converted(tensor_type="pt", skip_tensor_conversion={"list", "nested"}),
+    "convert lists to np": with_lists("np"),
+    "convert lists to pt": with_lists("pt"),
+    "convert to another": converted("tf"),
+    "convert lists of different sizes to np": converted("np", only=("list",)),
+    "convert lists of different sizes to pt": converted("pt", only=("list",)),
+    "an attribute in place of an output": lambda features: (
+        setattr(features, "pixel_mask", 5),
+        features.pixel_mask,
+        features["pixel_mask"],
+    ),
+    "repr": lambda features: repr(type(features)({"a": [1]})),
     "a name": lambda features: features["pixel_values"],
     "another name": lambda features: features["missing"],
     "a number": lambda features: features[0],
@@ -128,7 +178,7 @@ def test_some_actions_fail_and_most_do_not():
         except Exception:
             failed.add(name)
     assert {"a number", "a slice", "another name", "to what is no device"} <= failed
-    assert len(failed) == 10
+    assert len(failed) == 14
 
 
 @pytest.mark.parametrize("item", [0, slice(0, 1), None, ("pixel_values",)])
@@ -145,6 +195,27 @@ def test_errors_of_attributes_name_the_outputs():
 def test_errors_of_devices():
     with pytest.raises(ValueError, match=r"expected a device or a dtype of torch, got 5\.0"):
         fresh(Features).to(5.0)
+
+
+def test_errors_of_conversions(monkeypatch):
+    with pytest.raises(ValueError, match="tensor_type: expected 'np', 'pt' or None, got 'tf'"):
+        fresh(Features).convert_to_tensors("tf")
+    for kind in ("np", "pt"):
+        with pytest.raises(ValueError, match=r"^list: cannot be one tensor: "):
+            fresh(Features).convert_to_tensors(kind)
+    # Of these transformers makes an array of objects.
+    ragged = {"a": [np.ones(2), np.ones(3)]}
+    assert BatchFeature(ragged).convert_to_tensors("np")["a"].dtype == object
+    with pytest.raises(ValueError, match=r"^a: cannot be one tensor: "):
+        Features(ragged).convert_to_tensors("np")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(BackendUnavailable, match="tensor_type='pt' needs torch: pip install torch"):
+        Features({"a": [1]}).convert_to_tensors("pt")
+
+
+def test_it_is_a_dict():
+    assert isinstance(fresh(Features), dict)
+    assert json.loads(json.dumps(Features({"a": [1]}))) == {"a": [1]}
 
 
 def test_copies_are_of_their_own():

@@ -11,8 +11,9 @@ from onnx import TensorProto, helper
 
 import exporter
 from exporter import cli
+from exporter.atomic import atomic
 from exporter.fusing import data
-from runtime import ArtifactError, artifact, load
+from runtime import ArtifactError, load
 
 from .fused import assert_fused, info, network, plan, run, save, session, verify, weight
 from .helpers import assert_equal, noise
@@ -312,7 +313,7 @@ def test_files_appear_together_or_not_at_all(tmp_path):
     (tmp_path / "fused.onnx.data").write_text("old")
 
     def write():
-        with artifact.atomic(tmp_path / "fused.onnx") as temporary:
+        with atomic(tmp_path / "fused.onnx") as temporary:
             temporary.write_text("new")
             temporary.with_name("fused.onnx.data").write_text("new")
             temporary.with_name("more").write_text("new")

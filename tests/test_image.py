@@ -2,6 +2,8 @@
 
 import io
 import pathlib
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -261,8 +263,8 @@ def test_nan():
     ("shape", "message"),
     [
         ((), r"expected 3 axes, .*, got shape \(\)"),
-        ((5,), r"expected 3 axes, .*, got shape \(5,\)"),
         ((6, 5), r"expected 3 axes, .*, got shape \(6, 5\)"),
+        ((5,), r"expected 3 axes, .*, got shape \(5,\)"),
         ((1, 1, 6, 5, 3), r"expected 3 axes, .*, got shape \(1, 1, 6, 5, 3\)"),
         ((6, 5, 2), r"expected 1, 3 or 4 channels first or last, got shape \(6, 5, 2\)"),
         ((2, 6, 5), r"expected 1, 3 or 4 channels first or last, got shape \(2, 6, 5\)"),
@@ -296,7 +298,7 @@ def test_pil_images_without_pixels(size):
     ("data", "message"),
     [
         (b"", "the bytes: not an image that Pillow can read"),
-        (b"a text, no image", "the bytes: not an image that Pillow can read"),
+        (b"a text, no image", "the bytes: not an image that Pillow can read$"),
         (PNG[:8], "the bytes: not an image that Pillow can read"),
         (PNG[: len(PNG) // 2], "the bytes: not an image that Pillow can read .*truncated"),
         (encode(noise(60, 50), "JPEG")[:800], "the bytes: not an image that Pillow can read .*truncated"),
@@ -331,6 +333,42 @@ def test_any_truncation_or_flipped_bit_is_an_image_or_an_input_error(format):
     assert refusals > 0
 
 
+@pytest.mark.parametrize(
+    ("tensor", "message"),
+    [
+        (
+            lambda: torch.from_numpy(PIXELS).to_sparse(),
+            "expected a dense tensor that holds values, got a sparse_coo one",
+        ),
+        (lambda: torch.zeros(6, 5).to_sparse_csr(), "expected a dense tensor that holds values, got a sparse_csr one"),
+        (lambda: torch.zeros(3, 6, 5, device="meta"), "expected a dense tensor that holds values, got a meta one"),
+        (
+            lambda: torch.nested.nested_tensor([torch.zeros(2)], layout=torch.jagged),
+            "expected a dense .* got a nested one",
+        ),
+        (lambda: torch.quantize_per_tensor(torch.rand(3, 6, 5), 0.1, 0, torch.quint8), "expected uint8 .* got quint8"),
+        (lambda: torch.zeros(3, 6, 5, dtype=torch.complex64).conj(), "expected uint8 values, got complex64"),
+    ],
+    ids=range(6),
+)
+@pytest.mark.filterwarnings("ignore:.*(prototype stage|beta state|deprecated):")
+def test_tensors_that_hold_no_pixels(tensor, message):
+    refused(message, tensor())
+    refused("image 1: " + message, [PIXELS, tensor()])
+
+
+def test_while_another_thread_imports_torch(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", types.ModuleType("torch"))
+    (rgb,) = to_arrays(PIXELS, convert=False)
+    assert_equal(rgb, PIXELS, "an array")
+
+
+def test_open_files_are_told_of_their_bytes(png):
+    with png.open("rb") as file:
+        refused("got BufferedReader; pass its bytes, as read.. gives them", file)
+    refused("got BytesIO; pass its bytes", io.BytesIO(PNG))
+
+
 def test_a_truncated_file_that_pillow_opened(tmp_path):
     path = tmp_path / "image.png"
     path.write_bytes(PNG[: len(PNG) // 2])
@@ -342,7 +380,7 @@ def test_a_truncated_file_that_pillow_opened(tmp_path):
 def test_missing_files_and_folders(tmp_path):
     refused(f"no such image file: {tmp_path}/missing.png", tmp_path / "missing.png")
     refused(f"no such image file: {tmp_path}/missing.png", str(tmp_path / "missing.png"))
-    refused(f"{tmp_path}: not an image that Pillow can read", tmp_path)
+    refused(rf"^{tmp_path}: not an image that Pillow can read \(Is a directory\)$", tmp_path)
     refused("not an image that Pillow can read .*null", "image\0.png")
 
 

@@ -270,9 +270,15 @@ def test_arguments_are_checked_at_once(name, value):
         Preprocessor(PLAN, "pil").map([noise(30, 40)], **{name: value})
 
 
-@pytest.mark.parametrize("value", ["image.png", b"data", 5, None, Image.new("RGB", (3, 4))], ids=type)
+@pytest.mark.parametrize(
+    "value",
+    ["image.png", b"data", 5, None, Image.new("RGB", (3, 4)), np.uint8(3), np.array(3), torch.tensor(3)],
+    ids=["path", "bytes", "int", "none", "PIL", "NumPy's int", "array", "tensor"],
+)
 def test_what_is_no_iterable_of_images(value):
-    with pytest.raises(InputError, match="expected a list or another iterable of images, got "):
+    with pytest.raises(
+        InputError, match=r"expected a list or another iterable of images(, got|: iteration over a 0-d) "
+    ):
         Preprocessor(PLAN, "pil").map(value)
 
 
@@ -294,6 +300,21 @@ def test_progress_is_on_standard_error_when_asked(capsys):
     assert "7/7" in err
     assert "image" in err
     list(pre.map(iter(images(7)), progress=True))  # of unknown length
+    assert "7image" in capsys.readouterr().err
+
+
+class Endless(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter(images(7))
+
+
+def test_a_loader_of_unknown_length(capsys):
+    loader = torch.utils.data.DataLoader(Endless(), batch_size=None)
+    with pytest.raises(TypeError, match="has no len"):
+        len(loader)
+    for progress in (False, True):
+        batches = list(Preprocessor(PLAN, "pil").map(loader, batch_size=3, progress=progress))
+        assert [len(batch.pixel_values) for batch in batches] == [3, 3, 1]
     assert "7image" in capsys.readouterr().err
 
 

@@ -3,6 +3,7 @@ outside the image."""
 
 import ctypes
 import faulthandler
+import functools
 import mmap
 import os
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from runtime import BackendUnavailable, InputError
+from runtime import BackendUnavailable, InputError, machine_code
 from runtime import threads as pools
 from runtime.backends.pil import PilBackend
 from runtime.lowering import check_size, lower
@@ -314,7 +315,7 @@ def test_windows_are_the_weights(filter):
     """And they never go back, though a filter's zeros at their borders are left out."""
     for n_in, n_out in [(1, 1), (2, 6), (6, 2), (1, 50), (50, 1), (31, 84), (84, 31), (640, 100), (60, 60)]:
         for offset, count in [(0, n_out), (n_out // 3, n_out // 2 + 1), (-4, n_out + 9), (-50, 20)]:
-            first, taps, weights, begin, end = resize_numba.windows(
+            first, taps, weights, begin, end, _ = resize_numba.windows(
                 n_in, n_out, offset, count, filter, SUPPORT[filter], "pillow"
             )
             start, values = block_weights(n_in, n_out, offset, count, filter, SUPPORT[filter])
@@ -451,46 +452,35 @@ def test_the_interpreter_exits():
     assert pixels == again
 
 
-@pytest.mark.slow
-def test_the_cache_on_disk(tmp_path):
-    """Empty, full, damaged, and not a folder: the same pixels."""
-    code = SCRIPT + "show()\n"
-    cache, blocked = tmp_path / "cache", tmp_path / "file"
-    blocked.write_text("")
-    outputs = {python(code, NUMBA_CACHE_DIR=str(cache)) for _ in range(2)}
-    for suffix in (".nbc", ".nbi"):
-        files = list(cache.rglob(f"*{suffix}"))
-        assert files
-        for file in files:
-            file.write_bytes(b"damaged")
-        outputs.add(python(code, NUMBA_CACHE_DIR=str(cache)))
-    outputs.add(python(code, NUMBA_CACHE_DIR=str(blocked / "folder")))
-    assert len(outputs) == 1
-
-
-def test_without_a_cache(monkeypatch):
-    """A disk that cannot be written to costs the compilation, and nothing else."""
-    njit, asked = numba.njit, []
+def test_without_numbas_cache(monkeypatch):
+    """Where it is numba that keeps the code, a disk that cannot be written to costs the compilation, and no more."""
+    cfunc, asked = numba.cfunc, []
 
     def full_disk(*args, **options):
-        asked.append(options.get("cache", False))
+        asked.append(options["cache"])
         if asked[-1]:
             raise OSError(28, "No space left on device")
-        return njit(*args, **options)
+        return cfunc(*args, **options)
 
-    monkeypatch.setattr(numba, "njit", full_disk)
-    resize_llvm.compiled.cache_clear()
-    try:
-        check(VIT, noise(50, 60)[None])
-    finally:
-        resize_llvm.compiled.cache_clear()
+    monkeypatch.setattr(numba, "cfunc", full_disk)
+    monkeypatch.setattr(machine_code, "address", lambda *_: machine_code._numbas(resize_llvm.compiled(True)))
+    monkeypatch.setattr(resize_numba, "kernel", functools.cache(resize_numba.kernel.__wrapped__))
+    check(VIT, noise(50, 60)[None])
     assert asked == [True, False]
 
 
 def test_missing_numba(monkeypatch):
+    """Its code on disk does not stand for it, and no plan runs without."""
     monkeypatch.setitem(sys.modules, "numba", None)
-    for name in ("resize_numba", "resize_llvm"):
-        monkeypatch.delitem(sys.modules, f"runtime.ops.{name}")
-        monkeypatch.delattr(f"runtime.ops.{name}")
-    with pytest.raises(BackendUnavailable, match=r"pip install 'export-preprocessor\[fast\]'"):
+    for plan in (VIT, make_plan(*VALUES)):
+        with pytest.raises(BackendUnavailable, match=r"'export-preprocessor\[fast\]' \(it is not installed\)"):
+            NumbaBackend(plan)
+
+
+def test_a_numba_that_refuses_what_is_installed(monkeypatch, tmp_path):
+    """Where it would have to compile."""
+    monkeypatch.setattr(machine_code, "_folders", lambda: [tmp_path])
+    monkeypatch.setattr(resize_numba, "kernel", resize_numba.kernel.__wrapped__)
+    monkeypatch.setitem(sys.modules, "runtime.ops.resize_llvm", None)
+    with pytest.raises(BackendUnavailable, match=r"\[fast\]' \(import of runtime.ops.resize_llvm halted"):
         NumbaBackend(VIT)

@@ -51,6 +51,7 @@ def views():
         "channels last": last,
         "a part of a tensor": torch.full((3, 3, 16, 40), 7.0)[..., :18],
         "trained on": torch.full(SHAPE, 7.0, requires_grad=True),
+        "masked": np.ma.masked_array(np.full(SHAPE, 7, np.float32), np.ones(SHAPE, bool), hard_mask=True),
         "the middle of a larger batch": np.full((9, *SHAPE[1:]), 7, np.float32)[3:6],
     }
 
@@ -181,11 +182,17 @@ FITS = r"expected float32 \(3, 3, 16, 18\), got "
             np.lib.stride_tricks.as_strided(np.zeros(5000, np.float32), SHAPE, (3456, 1152, 72, 2)),
             "some of its values lie in one place",
         ),
+        (np.zeros((0, *SHAPE[1:]), np.float32), FITS + r"float32 \(0, 3, 16, 18\)"),
+        (torch.zeros(SHAPE).to_sparse(), "expected a dense tensor, got a sparse_coo one"),
+        (
+            torch.nested.nested_tensor([torch.zeros(2)], layout=torch.jagged),
+            "expected a dense tensor, got a nested one",
+        ),
         ([0.0], "expected an array or a torch tensor, got list"),
         (5, "expected an array or a torch tensor, got int"),
         ("pixel_values", "expected an array or a torch tensor, got str"),
     ],
-    ids=range(14),
+    ids=range(17),
 )
 def test_what_does_not_fit(buffer, message, one):
     with pytest.raises(InputError, match=f"^out: pixel_values: {message}"):

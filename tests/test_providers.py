@@ -105,6 +105,15 @@ def test_other_backends_have_none(backend, argument, files):
 OPTIONS = {"intra_op_num_threads": 1, "enable_mem_pattern": False, "session.intra_op.allow_spinning": "0"}
 
 
+def test_options_take_the_place_of_ours(files, made, capfd):
+    """onnxruntime would complain of an entry that is added twice."""
+    load(files / "plan.onnx", session_options={"session.force_spinning_stop": "0", "log_severity_level": 2})
+    ((options, _),) = made
+    assert options.get_session_config_entry("session.force_spinning_stop") == "0"
+    assert options.log_severity_level == 2
+    assert "already exists" not in "".join(capfd.readouterr())
+
+
 def test_options_reach_every_session(files, made, monkeypatch):
     monkeypatch.setattr(sessions, "REPEATS", 2)
     pre = load(files / "plan.onnx", session_options=OPTIONS)

@@ -88,6 +88,14 @@ def test_importing_needs_numpy_alone():
     assert not loaded & (HEAVY | SIBLINGS)
 
 
+def test_importing_leaves_for_later_what_few_calls_need():
+    loaded = python("import runtime\nimport json, sys; print(json.dumps(sorted(sys.modules)))")
+    later = {"zipfile", "tempfile", "logging", "runtime.ops.interpolate", "runtime.ops.pad", "runtime.stream"}
+    assert "runtime.ops.resize" in loaded
+    assert not set(loaded) & later
+    assert not [name for name in loaded if name.startswith("runtime.postprocess.")]
+
+
 @pytest.mark.parametrize(
     ("backend", "own"), [("pil", "PIL"), ("onnx", "onnxruntime"), ("torch", "torch"), ("torchscript", "torch")]
 )
@@ -230,9 +238,9 @@ def test_mixed_sizes_come_back_in_order(pre):
 
 def test_images_of_one_size_run_as_one_batch(pre, monkeypatch):
     batches = []
-    each = pre._each is not None  # images are read where they lie, of any size
-    run = pre._each if each else pre._run.run
-    place, name = (pre, "_each") if each else (pre._run, "run")
+    each = pre._runner.each is not None  # images are read where they lie, of any size
+    run = pre._runner.each if each else pre._run.run
+    place, name = (pre._runner, "each") if each else (pre._run, "run")
     monkeypatch.setattr(place, name, lambda images: batches.append([image.shape for image in images]) or run(images))
     pre([noise(30, 40), noise(50, 60), noise(30, 40)])
     small, large = (30, 40, 3), (50, 60, 3)

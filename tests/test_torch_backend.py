@@ -146,6 +146,21 @@ def test_a_pil_image_gives_whole_pixels():
     assert whole.data_ptr() == view.ctypes.data
 
 
+@pytest.mark.parametrize(("part", "sizes"), [(1, [1] * 5), (3 * 90 * 100 * 2, [2, 2, 1]), (3 * 90 * 100 * 5, [5])])
+def test_a_batch_runs_in_parts(part, sizes, monkeypatch):
+    """So many values at a time, here of the larger images after; every output is joined."""
+    plan = make_plan(ImageSize("sizes"), Pad(Size(height=90, width=100), mask="mask"), *VALUES)
+    monkeypatch.setattr("runtime.backends.torch.PART", part)
+    ran, forward = [], Preprocess.forward
+    monkeypatch.setattr(Preprocess, "forward", lambda self, images: ran.append(len(images)) or forward(self, images))
+    images = np.stack([noise(50, 64, seed) for seed in range(5)])
+    got, want = TorchBackend(Preprocess(plan), plan).run(images), PilBackend(plan).run(images)
+    assert ran == sizes
+    assert list(got) == list(want) == ["pixel_values", "sizes", "mask"]
+    for name, value in want.items():
+        assert_equal(got[name], value, name)
+
+
 def test_where_images_are_read_in_place(monkeypatch):
     def each(plan):
         return TorchBackend(Preprocess(plan), plan).run_each

@@ -22,7 +22,7 @@ import exporter
 import runtime
 from models.families import FAMILIES
 from runtime.backends.torch import Preprocess
-from runtime.ops import ResizeKeras, resize_torch
+from runtime.ops import ResizeKeras, resize_torch, resize_weights_torch
 from runtime.ops.size import Size
 
 from .families import config, threads
@@ -193,7 +193,7 @@ class Copies(TorchDispatchMode):
 def on_fake_gpu(monkeypatch):
     """Runs a Plan's module on a GPU that need not be there: the host cannot read tensors without memory."""
     monkeypatch.setattr(resize_torch, "gpu_kernels", lambda device: None)
-    resize_torch._kept_weights.cache_clear()
+    resize_weights_torch._kept_weights.cache_clear()
 
     def run(plan):
         with FakeTensorMode(allow_non_fake_inputs=True), Copies() as copies:
@@ -204,7 +204,7 @@ def on_fake_gpu(monkeypatch):
         return set(copies.found)
 
     yield run
-    resize_torch._kept_weights.cache_clear()  # of weights without memory
+    resize_weights_torch._kept_weights.cache_clear()  # of weights without memory
 
 
 @pytest.mark.parametrize("name", families(SAMPLE))
@@ -225,8 +225,11 @@ def test_keras_resizes_on_the_cpu(on_fake_gpu):
     assert ("cuda", "cpu", False) in on_fake_gpu(plan)
 
 
-def test_weights_are_sent_once(plan_of, on_fake_gpu):
+def test_weights_are_sent_once(plan_of, on_fake_gpu, monkeypatch):
     plan = plan_of("CLIP")
+    assert on_fake_gpu(plan) and on_fake_gpu(plan)  # none are kept that have no memory
+    for module in (resize_torch, resize_weights_torch):
+        monkeypatch.setattr(module, "computes", lambda: True)
     assert on_fake_gpu(plan)
     assert not on_fake_gpu(plan)
 

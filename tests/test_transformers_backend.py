@@ -1,13 +1,9 @@
-"""``exporter.register_transformers``: image processors of its backend beside transformers' own classes, bit for bit."""
+"""Calls of ``exporter.register_transformers``' image processors: transformers' own results, bit for bit."""
 
 import concurrent.futures
-import copy
 import itertools
-import json
 import logging
-import pickle
-import subprocess
-import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,143 +12,88 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from transformers import AutoImageProcessor, AutoProcessor, pipeline
-from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
 
 import exporter
 from exporter.trace import installed_pillow
-from exporter.transformers import NAME, Options, processor_class, register
-from exporter.transformers_calls import MOST_SETTINGS, prepare
+from exporter.transformers import Calls, Options, processor_class
+from exporter.transformers_calls import MOST_SETTINGS, _preprocessor, prepare
 from models.families import FAMILIES
-from models.refused import REFUSED
-from runtime import BackendUnavailable, InputError, Preprocessor, UnsupportedConfig
+from runtime import InputError, Preprocessor, UnsupportedConfig
+from runtime.ops import Branch, Interpolate, Rescale
+from runtime.ops.size import Size
 
-from .families import NEEDED, config
-from .helpers import noise
-
-FORMS = ("pt", "np", None)
-
-TORCHVISION = Options(reference="torchvision")
-
-NEVER = {
-    "OneFormer": "transformers' class gives pixel_values, pixel_mask, task_inputs",
-    "VideoLlava": "VideoLlava: its class is older than transformers' backends",
-    "VitMatte": "expected images only, got inputs beside them",
-    "Vivit": "Vivit: its class is older than transformers' backends",
-    **{
-        name: f"{name} resizes floats, whose bits depend on torch's threads"
-        for name in (
-            "DepthPro", "DINOv3ViT", "Owlv2", "PPDocLayoutV4", "PPOCRV5ServerDet", "PPOCRV5ServerRec", "RfDetr",
-            "UVDoc", "ZoeDepth",
-        )
-    },
-}  # fmt: skip
-"""Families that are left to transformers, with the reason."""
-
-FEW = (
-    "Beit", "CLIP", "ConvNext", "Detr", "Donut", "Flava", "Idefics", "LayoutLMv3", "OneFormer", "PI0", "SuperGlue",
-    "Swin2SR", "VideoMAE", "ViT", "VitMatte", "Vivit",
+from .drop_in import (
+    BY_THREADS,
+    FEW,
+    FORMS,
+    NEVER,
+    TORCHVISION,
+    arguments,
+    assert_same,
+    batches,
+    messages,
+    outcome,
+    pair,
+    picture,
 )  # fmt: skip
-"""Of each kind of class one, the small ones."""
-
-
-def picture(height, width, seed=0):
-    return Image.fromarray(noise(height, width, seed))
-
-
-def base_of(name, reference="pillow"):
-    """transformers' class that gives the reference."""
-    family = FAMILIES[name]
-    pil = family.has_pil and family.has_torchvision and reference != "torchvision"
-    return getattr(transformers, f"{name}ImageProcessor{'Pil' if pil else ''}")
-
-
-def pair(name, options=None, **keys):
-    """Of one family with these keys: the processor of our backend, and transformers' own."""
-    options = options or Options()
-    base, keys = base_of(name, options.reference), {**config(name), **keys}
-    return processor_class(base, options)(**keys), base(**keys)
-
-
-def outcome(processor, *images, **kwargs):
-    """The result, or what the error says."""
-    try:
-        return processor(*images, **kwargs)
-    except Exception as error:  # transformers raises about anything
-        return type(error), str(error)
-
-
-def assert_same(got, want, what=""):
-    """Types, keys in order, dtypes, shapes and bits."""
-    assert type(got) is type(want), f"{what}: {got}, expected {want}"
-    if hasattr(want, "keys"):
-        assert list(got) == list(want), what
-        for key in want:
-            assert_same(got[key], want[key], f"{what}: {key}")
-    elif isinstance(want, (list, tuple)) or str(getattr(want, "dtype", "")) == "object":  # NumPy mixes sizes
-        assert len(got) == len(want), what
-        for mine, theirs in zip(got, want, strict=True):
-            assert_same(mine, theirs, what)
-    elif hasattr(want, "dtype"):
-        assert (got.dtype, got.shape) == (want.dtype, want.shape), what
-        assert np.array_equal(got, want), f"{what}: {int((got != want).sum())} of {want.size} values differ"
-    else:
-        assert got == want, what
-
-
-def arguments(name, image):
-    """What the family takes for one image."""
-    if name == "VitMatte":
-        return image, image.convert("L")
-    return ({"": image, "pair": [image, image], "video": [image, image]}[FAMILIES[name].group],)
-
-
-@pytest.fixture(scope="module")
-def backends():
-    """The backend in two forms, until the tests of this file are done."""
-    exporter.register_transformers()
-    exporter.register_transformers("exact-strict", strict=True)
-    yield
-    IMAGE_PROCESSOR_MAPPING._extra_content.clear()
+from .families import threads
+from .helpers import noise
 
 
 @pytest.fixture
 def reasons(caplog):
     """What was left to transformers, and why."""
     caplog.set_level(logging.INFO, "exporter.transformers")
-    return lambda: [record.getMessage() for record in caplog.records if record.name == "exporter.transformers"]
+    return lambda: messages(caplog)
 
 
 # Every family
 
 
-def check_family(name, options, sizes, forms, reasons, **keys):
-    """The same results at every size; and by a Plan, but for those of :data:`NEVER`."""
+def check_family(name, options, sizes, batch_forms, reasons, **keys):
+    """The same results at every size and of batches; and by a Plan, but for those of :data:`NEVER`."""
     ours, theirs = pair(name, options, **keys)
-    left = set()
-    for (height, width), form in itertools.product(sizes, forms):
-        images, before = arguments(name, picture(height, width)), len(reasons())
-        want = outcome(theirs, *images, return_tensors=form)
-        assert_same(outcome(ours, *images, return_tensors=form), want, f"{name}, {options}, {height}x{width}, {form}")
+    singles = {f"{height}x{width}": arguments(name, picture(height, width)) for height, width in sizes}
+    calls = [*itertools.product(singles.items(), FORMS), *itertools.product(batches(name).items(), batch_forms)]
+    ran, left = 0, set()
+    for (what, images), form in calls:
+        before = len(reasons())
+        with threads(2):
+            want, got = (outcome(processor, *images, return_tensors=form) for processor in (theirs, ours))
+        if isinstance(want, tuple) and not isinstance(got, tuple):  # masks of mixed sizes but as tensors
+            assert (name, options, what) == ("Vilt", TORCHVISION, "mixed")
+            continue
+        assert_same(got, want, f"{name}, {options}, {what}, {form}")
         if not isinstance(want, tuple):  # an error
             left |= {reason.partition("left to transformers: ")[2] for reason in reasons()[before:]}
+            ran += 1
+    assert ran >= len(FORMS)
     if type(ours) is type(theirs):
         with pytest.raises(UnsupportedConfig, match=NEVER[name]):
             pair(name, Options("strict", options.reference, strict=True))
+        return
+    # The torchvision class alone gives lists of lists of tensors; and lines of text are stretched to the widest.
+    also = "transformers' class gives something else" if (name, options) == ("Tvp", TORCHVISION) else NEVER.get(name)
+    left = {reason for reason in left if "transformers stretches all of a batch" not in reason}
+    assert left == ({also} if also else set())
+    if name in NEVER:
+        assert ours.calls.exact == 0
     else:
-        # The torchvision class alone gives lists of lists of tensors.
-        lists = {"transformers' class gives something else"} if (name, options) == ("Tvp", TORCHVISION) else set()
-        assert left == ({NEVER[name]} if name in NEVER else lists)
+        assert ours.calls.exact >= ran - ours.calls.left > 0
+
+
+SMALL = {name: {"size": {"shortest_edge": 64, "longest_edge": 90}} for name in ("Detr", "OneFormer")}
+"""Sizes for those that take long."""
 
 
 @pytest.mark.parametrize("name", FEW)
 def test_a_family(name, reasons):
-    check_family(name, Options(), [(60, 90)], FORMS, reasons)
+    check_family(name, Options(), [(60, 90)], ["pt"], reasons, **SMALL.get(name, {}))
 
 
-@pytest.mark.parametrize("name", ["CLIP", "Detr"])
+@pytest.mark.parametrize("name", ["CLIP", "Detr", "VideoMAE"])
 def test_a_family_of_torchvision(name, reasons):
-    check_family(name, TORCHVISION, [(60, 90), (90, 61)], FORMS, reasons)
+    check_family(name, TORCHVISION, [(60, 90), (90, 61)], ["pt"], reasons, **SMALL.get(name, {}))
 
 
 @pytest.mark.slow
@@ -190,7 +131,9 @@ OVERRIDES = st.fixed_dictionaries(
         "image_std": NUMBERS,
         "default_to_square": SWITCH,
         "data_format": st.sampled_from(["channels_first", "channels_last", None]),
-        "device": st.sampled_from(["cpu", None]),
+        "device": st.sampled_from(["cpu", torch.device("cpu", 0), "meta", None]),
+        "disable_grouping": SWITCH,
+        "input_data_format": st.sampled_from(["channels_first", "channels_last", None]),
         "crop_pct": st.just(0.9),  # of some families only
     },
 )
@@ -205,6 +148,8 @@ IMAGES = {
     "tensor": lambda height, width: torch.from_numpy(noise(height, width)).permute(2, 0, 1),
     "gray array": lambda height, width: noise(height, width)[..., 0],
     "float": lambda height, width: noise(height, width).astype(np.float32) / 255,
+    "float tensor": lambda height, width: torch.from_numpy(noise(height, width) / 255).permute(2, 0, 1),
+    "floats of levels": lambda height, width: noise(height, width).astype(np.float64),
     "integer": lambda height, width: noise(height, width).astype(np.int64),
     "no image": lambda height, width: "no such file",
 }
@@ -246,7 +191,9 @@ def test_overrides_of_every_family(name, data):
     check_overrides(name, options, data.draw(KINDS), size | data.draw(OVERRIDES))
 
 
-@pytest.mark.parametrize("kind", sorted(set(IMAGES) - {"gray array", "float", "integer", "no image"}))
+@pytest.mark.parametrize(
+    "kind", ["PIL", "grayscale", "transparent", "palette", "array", "channels first", "batch", "tensor"]
+)
 def test_uint8_images_are_not_left_to_transformers(kind):
     processor, _ = pair("CLIP", Options(strict=True))
     assert processor(IMAGES[kind](40, 53), return_tensors="np").pixel_values.shape[1:] == (3, 224, 224)
@@ -273,12 +220,101 @@ def test_these_settings_are_not_left_to_transformers(overrides):
         assert_same(got, want)
 
 
+@pytest.mark.parametrize("name", ["ViT", "CLIP", "Detr", "VideoMAE", "SuperGlue"])
+def test_floats_that_are_not_rescaled_are_not_left_to_transformers(name):
+    """They are resized by way of uint8; values that are not in [0, 1], and images of other dtypes, are left."""
+    ours, theirs = pair(name, **SMALL.get(name, {}))
+    images = {dtype: (noise(60, 90) / 255).astype(dtype) for dtype in ("float16", "float32", "float64")}
+    images["channels first"] = np.moveaxis(images["float32"], -1, 0)
+    images["tensor"] = torch.from_numpy(images["channels first"].copy())
+    images["zeros"] = np.zeros((60, 90, 3)) + np.eye(90)[:60, :, None]
+    images["levels"] = noise(60, 90).astype(np.float32)
+    count = {}
+    for what, image in images.items():
+        for form in FORMS:
+            given_images = {"": image, "pair": [image, image], "video": [image, image]}[FAMILIES[name].group]
+            got, want = (outcome(p, given_images, do_rescale=False, return_tensors=form) for p in (ours, theirs))
+            assert_same(got, want, f"{what}, {form}")
+            count[what] = ours.calls.exact
+    floats = [count[what] for what in ("float16", "float32", "float64", "channels first", "tensor")]
+    assert floats == [3, 6, 9, 12, 15]
+    assert count["levels"] == count["zeros"]
+    if FAMILIES[name].group:
+        return
+    for mixed in ([images["float32"], noise(50, 40)], [images["float32"], picture(50, 40)]):
+        got, want = (outcome(processor, mixed, do_rescale=False, return_tensors="np") for processor in (ours, theirs))
+        assert_same(got, want)
+    assert ours.calls.exact == 15
+    layout = {"do_rescale": False, "return_tensors": "np", "input_data_format": "channels_first"}
+    for image in (np.moveaxis(noise(60, 90), -1, 0), images["channels first"]):  # the same settings, but for the dtype
+        assert_same(ours(image, **layout), theirs(image, **layout))
+    assert ours.calls.exact == 17
+
+
+@pytest.mark.parametrize(
+    ("options", "keys", "reason"),
+    [
+        (TORCHVISION, {}, "ViT does not resize these floats by way of uint8"),
+        (Options(), {"do_resize": False}, "ViT does not resize these floats by way of uint8"),
+    ],
+)
+def test_floats_that_stay_floats_are_left_to_transformers(options, keys, reason):
+    ours, theirs = pair("ViT", options, **keys)
+    image = (noise(60, 90) / 255).astype(np.float32)
+    got, want = (processor(image, do_rescale=False, return_tensors="np") for processor in (ours, theirs))
+    assert_same(got, want)
+    assert ours.calls.reason == reason
+
+
+@pytest.mark.parametrize("name", BY_THREADS)
+def test_bits_that_depend_on_the_number_of_threads(name, monkeypatch):
+    """transformers' class gives others on one thread: its own then, or an error; and ours again on more."""
+    options = Options("threads", strict=True)
+    small = {"size": {"height": 160, "width": 160}}
+    (ours, theirs), (strict, _) = pair(name, **small), pair(name, options, **small)
+    results = []
+    for number, exact in ((1, 0), (2, 1), (1, 1), (2, 2)):
+        with threads(number), monkeypatch.context() as patch:
+            if number == 1:
+                patch.delattr("exporter.transformers_calls._noise")  # nothing is compared in vain
+            results.append(theirs(picture(97, 131), return_tensors="np"))
+            assert_same(ours(picture(97, 131), return_tensors="np"), results[-1])
+            assert ours.calls.exact == exact
+            if number == 1:
+                with pytest.raises(InputError, match="expected more than one thread of torch"):
+                    strict(picture(97, 131), return_tensors="np")
+            else:
+                assert_same(strict(picture(97, 131), return_tensors="np"), results[-1])
+    assert not np.array_equal(results[0].pixel_values, results[1].pixel_values)
+
+
 def test_the_layout_of_an_array_is_what_the_caller_says():
     """An image of three rows, which is taken for channels first else."""
     ours, theirs = pair("ViT", Options(strict=True))
     for layout in (None, "channels_last", "channels_first"):
         got, want = (p(noise(3, 3), return_tensors="np", input_data_format=layout) for p in (ours, theirs))
         assert_same(got, want)
+
+
+def test_names_of_the_cpu():
+    ours, theirs = pair("ViT", Options("cpu", "torchvision", strict=True))
+    for device in ("cpu", "cpu:0", torch.device("cpu", 0)):
+        got, want = (p(picture(60, 90), return_tensors="pt", device=device) for p in (ours, theirs))
+        assert_same(got, want)
+
+
+def test_floats_are_resized_by_torch_itself():
+    """The fastest that has its bits; on one thread as on more where it is antialiased."""
+    ours, theirs = pair("DINOv3ViT", Options("torch's", strict=True))
+    prepare.cache_clear()
+    with threads(1):
+        got, want = (processor(picture(60, 90), return_tensors="np") for processor in (ours, theirs))
+    assert_same(got, want)
+    plan = exporter.trace("vit-base-patch16-224")
+    floats = replace(
+        plan, steps=(Branch("other", (Rescale(0.5), Interpolate(Size(height=9, width=8), "bicubic", True))),)
+    )
+    assert [_preprocessor(p).backend for p in (plan, floats)] == ["numba", "torch"]
 
 
 def test_attributes_are_settings_too():
@@ -338,10 +374,11 @@ ANNOTATION = {
         ("Detr", {"annotations": ANNOTATION}, "expected images only, got inputs beside them"),
         ("Beit", {"segmentation_maps": noise(60, 90)[..., 0]}, "expected images only, got inputs beside them"),
         ("SegGpt", {"prompt_images": picture(60, 90)}, "expected images only, got inputs beside them"),
-        ("CLIP", {"images": np.zeros((60, 90, 3), np.float32)}, "expected uint8 images of 3 channels, got float32 of"),
-        ("ViT", {"images": picture(60, 90).convert("L")}, "expected uint8 images of 3 channels, got uint8 of shape"),
+        ("CLIP", {"images": np.zeros((60, 90, 3), np.float32)}, "expected images of uint8 and 3 channels, got float32"),
+        ("ViT", {"images": picture(60, 90).convert("L")}, "expected images of uint8 and 3 channels, got uint8 of"),
         ("ConvNext", {"crop_pct": 1.5, "size": {"shortest_edge": 64}}, "crop_pct: expected a number above 0"),
         ("LayoutLMv3", {"apply_ocr": True}, "apply_ocr: "),
+        ("Owlv2", {"size": {"height": 64, "width": 64}}, NEVER["Owlv2"]),
         ("Detr", {"do_pad": False, "images": [picture(60, 90), picture(90, 60)]}, "pixel_values: these images give"),
     ],
 )
@@ -395,6 +432,40 @@ def test_settings_that_no_comparison_can_be_made_for():
         strict(picture(9, 12), return_tensors="np")
 
 
+def test_calls_are_counted_and_the_first_one_that_is_left_is_a_warning(caplog):
+    caplog.set_level(logging.INFO, "exporter.transformers")
+    ours, _ = pair("CLIP")
+    assert ours.calls == Calls()
+    floats = np.zeros((60, 90, 3), np.float32)
+    for image in (picture(60, 90), floats, floats[1:], picture(60, 90)):
+        ours(image, return_tensors="np")
+    reason = "expected images of uint8 and 3 channels, got float32 of shape (3, 59, 90)"
+    assert ours.calls == Calls(2, 2, reason)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    strict, _ = pair("CLIP", Options(strict=True))
+    with pytest.raises(InputError):
+        strict(floats)
+    assert strict.calls == Calls()
+    assert len(caplog.records) == 2
+
+
+def test_a_pil_class_takes_any_device_and_stays_on_the_cpu():
+    ours, theirs = pair("ViT", Options(strict=True))
+    got, want = (p(picture(60, 90), return_tensors="pt", device="cuda:7") for p in (ours, theirs))
+    assert_same(got, want)
+    assert got.pixel_values.device.type == "cpu"
+
+
+def test_tensors_of_torchvision_that_numpy_does_not_know():
+    """The class takes them, and so does what stands in front of it."""
+    ours, theirs = pair("ViT", TORCHVISION)
+    image = torch.from_numpy(noise(60, 90)).permute(2, 0, 1)
+    for values in (image.bfloat16(), image.float().requires_grad_()):
+        got, want = (processor(values, return_tensors="pt").pixel_values for processor in (ours, theirs))
+        assert got.requires_grad == want.requires_grad == values.requires_grad
+        assert torch.equal(got, want)
+
+
 def test_another_device_is_left_to_transformers(reasons):
     ours, theirs = pair("ViT", TORCHVISION)
     got, want = (outcome(p, picture(60, 90), return_tensors="pt", device="meta") for p in (ours, theirs))
@@ -430,123 +501,7 @@ def test_the_pixels_of_an_older_pillow(tmp_path):
     assert not np.array_equal(want, theirs(image, return_tensors="np").pixel_values)
 
 
-@pytest.mark.skipif(installed_pillow() == "pillow12.1", reason="needs a Pillow with another order of passes")
-def test_an_older_pillow_is_strict(backends, tmp_path):
-    register("pillow-12.1", reference="pillow12.1")
-    (tmp_path / "preprocessor_config.json").write_text('{"image_processor_type": "ViTImageProcessor"}')
-    processor = AutoImageProcessor.from_pretrained(tmp_path, backend="pillow-12.1")
-    with pytest.raises(InputError, match="got float64"):
-        processor(np.zeros((60, 90, 3)))
-    (tmp_path / "preprocessor_config.json").write_text('{"image_processor_type": "Sam2ImageProcessor"}')
-    with pytest.raises(UnsupportedConfig, match="Sam2: transformers has no PIL class for it"):
-        AutoImageProcessor.from_pretrained(tmp_path, backend="pillow-12.1")
-
-
-# AutoImageProcessor, files, pickles
-
-
-@pytest.mark.parametrize("name", [*FEW, "Sam2", "ImageGPT", "MaskFormer"])
-def test_load_and_save(name, backends, tmp_path):
-    """The files are those that transformers' class writes, and say nothing of the backend."""
-    keys = {**NEEDED.get(name, {}), "do_rescale": False}
-    base_of(name)(**keys).save_pretrained(tmp_path / "source")
-    ours = AutoImageProcessor.from_pretrained(tmp_path / "source", backend=NAME, do_normalize=False)
-    theirs = AutoImageProcessor.from_pretrained(tmp_path / "source", backend="pil", do_normalize=False)
-    assert ours.backend == (NAME if name != "Vivit" else theirs.backend) if hasattr(theirs, "backend") else True
-    assert isinstance(ours, base_of(name))
-    assert repr(ours) == repr(theirs)
-    assert ours.to_dict() == theirs.to_dict()
-    for processor, folder in ((ours, "ours"), (theirs, "theirs")):
-        processor.save_pretrained(tmp_path / folder)
-    files = [(tmp_path / folder / "preprocessor_config.json").read_bytes() for folder in ("ours", "theirs")]
-    assert files[0] == files[1]
-    again = AutoImageProcessor.from_pretrained(tmp_path / "ours", backend=NAME)
-    assert type(again) is type(ours)
-    assert again.to_dict() == ours.to_dict()
-
-
-def test_without_the_type_the_model_says_what_it_is(backends, tmp_path):
-    transformers.ViTConfig().save_pretrained(tmp_path)
-    (tmp_path / "preprocessor_config.json").write_text('{"size": 32}')
-    assert AutoImageProcessor.from_pretrained(tmp_path, backend=NAME).backend == NAME
-
-
-def test_other_backends_stay_what_they_were(backends, tmp_path):
-    for name in ("CLIP", "Sam2", "LlavaNext"):
-        (tmp_path / "preprocessor_config.json").write_text(
-            json.dumps({"image_processor_type": f"{name}ImageProcessor"})
-        )
-        processor = AutoImageProcessor.from_pretrained(tmp_path)
-        assert type(processor) is getattr(transformers, f"{name}ImageProcessor")
-    with pytest.raises(ValueError, match="Could not find module NoSuchClass"):
-        transformers.ProcessorMixin.get_possibly_dynamic_module("NoSuchClass")
-
-
-@pytest.mark.parametrize("name", ["LlavaNext", "Qwen2VL", "Gemma3", "Vivit"])
-def test_a_processor_that_is_not_supported(name, backends, tmp_path):
-    """transformers' own PIL class; or an error where the backend is strict."""
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"image_processor_type": f"{name}ImageProcessor"}))
-    ours = AutoImageProcessor.from_pretrained(tmp_path, backend=NAME)
-    assert type(ours) is type(AutoImageProcessor.from_pretrained(tmp_path, backend="pil"))
-    reason = REFUSED[name].reason if name in REFUSED else "older than transformers' backends"
-    with pytest.raises(UnsupportedConfig, match=reason):
-        AutoImageProcessor.from_pretrained(tmp_path, backend="exact-strict")
-
-
-def test_every_processor_of_transformers_has_an_answer(backends):
-    """It is one of ours, or transformers' own for a reason."""
-    answers = {}
-    for classes in IMAGE_PROCESSOR_MAPPING._extra_content.values():
-        base = classes.get("pil") or classes["torchvision"]
-        answers[base.__name__.removesuffix("Pil").removesuffix("ImageProcessor")] = classes[NAME] is not base
-    assert {name for name, taken in answers.items() if taken} == set(FAMILIES) - {"VideoLlava", "Vivit"}
-    assert {name for name, taken in answers.items() if not taken} == {*REFUSED, "VideoLlava", "Vivit", "TimmWrapper"}
-
-
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
-def test_copies(copied):
-    ours, theirs = pair("ViT", Options("copied", strict=True), size={"height": 30, "width": 40})
-    again = copied(ours)
-    assert type(again) is type(ours)
-    assert again.to_dict() == theirs.to_dict()
-    assert_same(again(picture(60, 90), return_tensors="pt"), theirs(picture(60, 90), return_tensors="pt"))
-    again.do_resize = False
-    assert ours.do_resize
-
-
-@pytest.mark.slow
-def test_a_pickle_in_a_new_process(tmp_path):
-    """Where nothing was registered."""
-    ours, theirs = pair("ViT", Options(strict=True))
-    (tmp_path / "processor").write_bytes(pickle.dumps(ours))
-    np.save(tmp_path / "image.npy", noise(60, 90))
-    code = (
-        "import pickle, numpy as np; p = pickle.load(open('processor', 'rb')); print(p.backend);"
-        "np.save('out.npy', p(np.load('image.npy'), return_tensors='np').pixel_values)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == NAME
-    assert_same(np.load(tmp_path / "out.npy"), theirs(noise(60, 90), return_tensors="np").pixel_values)
-
-
-class Pictures(torch.utils.data.Dataset):
-    """Images through a processor, as a DataLoader's workers see them."""
-
-    def __init__(self, processor):
-        self.processor = processor
-
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, i):
-        return self.processor(picture(60 + i, 90), return_tensors="pt").pixel_values[0]
-
-
-def test_workers_of_a_data_loader():
-    ours, theirs = pair("ViT", Options(strict=True), size={"height": 30, "width": 40})
-    ours(picture(60, 90))  # compiled, and with threads, before the fork
-    (got,) = torch.utils.data.DataLoader(Pictures(ours), batch_size=4, num_workers=1, multiprocessing_context="fork")
-    assert_same(got, torch.stack([Pictures(theirs)[i] for i in range(4)]))
+# Threads
 
 
 def test_many_threads():
@@ -557,139 +512,3 @@ def test_many_threads():
         got = list(pool.map(lambda call: ours(call[0], return_tensors="np", **call[1]), calls))
     for result, (image, overrides) in zip(got, calls, strict=True):
         assert_same(result, theirs(image, return_tensors="np", **overrides))
-
-
-WITHOUT = """
-import importlib.machinery, sys
-
-class Finder(importlib.machinery.PathFinder):
-    @classmethod
-    def find_spec(cls, name, path=None, target=None):
-        return None if name in {missing} else super().find_spec(name, path, target)
-
-sys.meta_path = [Finder if finder is importlib.machinery.PathFinder else finder for finder in sys.meta_path]
-import exporter, numpy as np
-exporter.register_transformers(strict=True)
-from transformers import AutoImageProcessor
-image = np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8)
-got, want = (AutoImageProcessor.from_pretrained(".", backend=name) for name in ("export-preprocessor", "pil"))
-assert got.backend == "export-preprocessor"
-assert np.array_equal(got(image, return_tensors="np").pixel_values, want(image, return_tensors="np").pixel_values)
-assert not set({missing}) & set(sys.modules)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("missing", [("torchvision",), ("torch", "torchvision")])
-def test_without_torchvision(missing, tmp_path):
-    """transformers then has its PIL classes under two names; and none of ours is said to be missing."""
-    (tmp_path / "preprocessor_config.json").write_text('{"image_processor_type": "CLIPImageProcessor"}')
-    code = WITHOUT.replace("{missing}", repr(missing))
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
-    assert "falling back" not in done.stderr.lower()
-
-
-# Pipelines and processors of several parts
-
-TINY = {
-    "image-classification": lambda: transformers.ViTForImageClassification(
-        transformers.ViTConfig(
-            hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=32,
-            patch_size=8, num_labels=5,
-        )
-    ),
-    "object-detection": lambda: transformers.YolosForObjectDetection(
-        transformers.YolosConfig(
-            hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, image_size=[64, 64],
-            patch_size=16, num_detection_tokens=5, num_labels=3,
-        )
-    ),
-    "image-segmentation": lambda: transformers.SegformerForSemanticSegmentation(
-        transformers.SegformerConfig(
-            num_encoder_blocks=2, depths=[1, 1], sr_ratios=[2, 1], hidden_sizes=[8, 16], patch_sizes=[7, 3],
-            strides=[4, 2], num_attention_heads=[1, 2], mlp_ratios=[2, 2], decoder_hidden_size=16, num_labels=4,
-        )
-    ),
-}  # fmt: skip
-PROCESSORS = {
-    "image-classification": ("ViT", {"size": {"height": 32, "width": 32}}),
-    "object-detection": ("Yolos", {"size": {"shortest_edge": 48, "longest_edge": 64}}),
-    "image-segmentation": ("Segformer", {"size": {"height": 64, "width": 64}}),
-}
-OPTIONS = {"object-detection": {"threshold": 0.0}}
-
-
-@pytest.mark.parametrize("task", TINY)
-def test_pipelines(task, backends, tmp_path):
-    torch.manual_seed(0)
-    model = TINY[task]().eval()
-    name, keys = PROCESSORS[task]
-    model.save_pretrained(tmp_path)
-    base_of(name)(**keys).save_pretrained(tmp_path)
-    ours, theirs = (AutoImageProcessor.from_pretrained(tmp_path, backend=name) for name in ("exact-strict", "pil"))
-    for source in (model, str(tmp_path)):
-        got, want = (
-            pipeline(task, model=source, image_processor=processor, device="cpu")(
-                [picture(60, 90), picture(90, 61)], **OPTIONS.get(task, {})
-            )
-            for processor in (ours, theirs)
-        )
-        assert len(got) == 2
-        assert len(got[0]) >= 1
-        assert got == want
-
-
-def test_a_processor_with_a_tokenizer(backends, tmp_path):
-    vocabulary = {"<|startoftext|>": 0, "<|endoftext|>": 1, "a": 2, "a</w>": 3, "b</w>": 4}
-    tokenizer = transformers.CLIPTokenizer(vocab=vocabulary, merges=[])
-    transformers.CLIPProcessor(transformers.CLIPImageProcessorPil(), tokenizer).save_pretrained(tmp_path)
-    transformers.CLIPConfig().save_pretrained(tmp_path)
-    ours, theirs = (AutoProcessor.from_pretrained(tmp_path, backend=backend) for backend in ("exact-strict", "pil"))
-    assert ours.image_processor.backend == "exact-strict"
-    got, want = (p(text=["a b"], images=[picture(60, 90)], return_tensors="pt") for p in (ours, theirs))
-    assert set(got) == {"input_ids", "attention_mask", "pixel_values"}
-    assert_same(got, want)
-    for processor, folder in ((ours, "ours"), (theirs, "theirs")):
-        processor.save_pretrained(tmp_path / folder)
-    files = [(tmp_path / folder / "processor_config.json").read_bytes() for folder in ("ours", "theirs")]
-    assert files[0] == files[1]
-
-
-# Registering
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"reference": "pillow9"}, "reference: expected pillow, pillow13, .*; got 'pillow9'"),
-        ({"name": "pil"}, "name: 'pil' is a backend of transformers' own"),
-        ({"name": "torchvision"}, "name: 'torchvision' is a backend of transformers' own"),
-    ],
-)
-def test_wrong_arguments(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        exporter.register_transformers(**arguments)
-
-
-@pytest.mark.parametrize(
-    ("package", "reference"),
-    [("transformers", "pillow"), ("transformers", "torchvision"), ("torchvision", "torchvision")],
-)
-def test_a_missing_package(package, reference, monkeypatch):
-    find_spec = exporter.transformers.importlib.util.find_spec
-    monkeypatch.setattr(
-        exporter.transformers.importlib.util, "find_spec", lambda name: None if name == package else find_spec(name)
-    )
-    with pytest.raises(BackendUnavailable, match=f"needs {package}: pip install {package}"):
-        exporter.register_transformers(reference=reference)
-
-
-def test_a_transformers_without_backends(monkeypatch):
-    monkeypatch.setattr(AutoImageProcessor, "register", staticmethod(lambda config_class, exist_ok=False: None))
-    with pytest.raises(BackendUnavailable, match="no backends to register: pip install -U transformers"):
-        exporter.register_transformers()
-
-
-def test_nothing_is_imported_before_it_is_needed():
-    code = "import sys, exporter; assert not {'transformers', 'torch', 'exporter.transformers'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)

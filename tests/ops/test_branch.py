@@ -64,8 +64,8 @@ def test_bounds_inside_count():
 @pytest.mark.parametrize(
     ("before", "inside", "message"),
     [
-        ((RESCALE,), (resize(5, 5),), "works on uint8, but follows steps that give floats"),
-        ((), (RESCALE, ConvertRGB()), "convert_rgb must be the first step"),
+        ((RESCALE,), (resize(5, 5),), "works on uint8, but comes on float32"),
+        ((), (RESCALE, ConvertRGB()), "convert_rgb must come before what works on pixels"),
         ((), (Normalize((0.0,), (1.0,)),), "is for 1 channels, and the Plan is for 3"),
     ],
 )

@@ -56,6 +56,14 @@ def test_every_backend_equals_the_library(rule, height, width, data):
         assert_everywhere(plan, image, first(CROPS[rule](image, height, width)))
 
 
+def test_a_side_that_is_cropped_is_not_padded_first():
+    """Which would take 48 GB here, as it does in transformers."""
+    plan = make_plan(CenterCrop(LONGEST_SIDE, 1), Rescale(0.5), CenterCrop(1, LONGEST_SIDE))
+    image = noise(3, 2)
+    narrow = expected_crop(image, LONGEST_SIDE, 1).astype(np.float32) * np.float32(0.5)
+    assert_everywhere(plan, image, first(expected_crop(expected_crop(narrow, 1, 1), 1, LONGEST_SIDE)))
+
+
 @pytest.mark.parametrize("rule", CROPS)
 @pytest.mark.parametrize("crop", [4, 5])
 @pytest.mark.parametrize("size", range(1, 12))
@@ -111,6 +119,11 @@ def test_what_is_missing_is_black_before_the_rescale():
 def test_wrong_sizes_are_refused(key, value):
     with pytest.raises(ValueError, match=r"expected .*, got "):
         CenterCrop(**{"height": 5, "width": 5, key: value})
+
+
+def test_more_pixels_than_any_image_has_are_refused():
+    with pytest.raises(ValueError, match=r"^expected at most 178956970 pixels, got 65535x65535$"):
+        CenterCrop(LONGEST_SIDE, LONGEST_SIDE)
 
 
 @pytest.mark.parametrize("rule", ["", "half_odd", "Pil"])

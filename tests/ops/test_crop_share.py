@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers.image_utils import SizeDict
 
+from exporter.onnx import build
 from runtime import InputError
 from runtime.backends.torch import Preprocess
-from runtime.ops import CropShare, Resize
+from runtime.ops import CenterCrop, CropShare, Resize
 from runtime.ops.size import LONGEST_SIDE, Size
 
 from ..helpers import assert_equal, assert_everywhere, backends, first, make_plan, noise, run_everywhere, sides
@@ -89,8 +90,19 @@ def test_a_size_that_is_known_at_export():
 
 
 def test_too_many_pixels_are_refused():
+    step = CropShare(60_000, 60_000, 1, 1)
     with pytest.raises(InputError, match="expected at most 178956970 pixels"):
-        CropShare(60_000, 60_000, 1, 1).reference(noise(2, 2))
+        step.reference(noise(2, 2))
+    for run in backends(make_plan(step)).values():
+        with pytest.raises(Exception, match=r"or too many|or_too_many|at most 178956970"):
+            run(noise(2, 2)[None])
+
+
+@pytest.mark.parametrize("share", [1, 60_000])
+def test_what_is_refused_of_every_image_is_not_exported(share):
+    plan = make_plan(CenterCrop(1, 1), CropShare(share, share, 2, 2))
+    with pytest.raises(InputError, match=r"an image of 1x1 would be cropped to .*: expected at (least|most)"):
+        build(plan)
 
 
 @pytest.mark.parametrize("value", [0, -1, LONGEST_SIDE + 1, 5.0, "5", True, None])

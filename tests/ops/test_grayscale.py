@@ -98,5 +98,5 @@ def test_among_other_steps(steps):
 
 @pytest.mark.parametrize("channels", [1, 4])
 def test_it_is_for_three_channels(channels):
-    with pytest.raises(ValueError, match=f"'convert to gray' needs 3 channels, and the Plan is for {channels}"):
+    with pytest.raises(ValueError, match=f"'convert to gray' is for 3 channels, and the Plan is for {channels}"):
         make_plan(Grayscale(False), channels=channels)

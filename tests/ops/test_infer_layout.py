@@ -43,7 +43,7 @@ def test_one_row_is_refused(width):
 
 @pytest.mark.parametrize("channels", [1, 4])
 def test_other_channels_are_refused(channels):
-    with pytest.raises(ValueError, match=f"infer_layout is for 3 channels, and the Plan is for {channels}"):
+    with pytest.raises(ValueError, match=f"is for 3 channels, and the Plan is for {channels}"):
         make_plan(InferLayout(), channels=channels)
 
 

@@ -282,7 +282,7 @@ def test_wrong_settings_are_refused(settings, message):
 @pytest.mark.parametrize("before", [(), (CenterCrop(5, 5),), (Cast("float16"),), (TO_FLOATS, Cast("float16"))])
 def test_other_dtypes_are_refused(before):
     dtype = "float16" if Cast("float16") in before else "uint8"
-    with pytest.raises(ValueError, match=f"'interpolate .*' works on float32, .*, but comes on {dtype}"):
+    with pytest.raises(ValueError, match=f"'interpolate .*' works on float32, but comes on {dtype}"):
         make_plan(*before, Interpolate(Size(height=1, width=1), "bilinear", True))
 
 

@@ -49,6 +49,22 @@ def test_every_backend_equals_transformers(precision, height, width, colours):
     assert_quantized(noise(height, width), palette(colours), precision)
 
 
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_distances_that_are_no_numbers_are_the_least(precision):
+    """As in NumPy and torch: pixels that a tiny deviation makes infinite have such distances to some colours."""
+    colours = [[-1, -1, -1], [1, 1, 1], [1, 0, 1], [0, -1, 0]]
+    tiny = Normalize((127.0,) * 3, (1.0, 1.0, 1e-45))
+    far = tiny.reference(noise(9, 8)).reshape(-1, 3)
+    assert np.isinf(far).any()
+    if precision == "float64":
+        expected = color_quantize(far, np.array(colours, np.float64))
+    else:
+        expected = color_quantize_torch(torch.from_numpy(far), torch.tensor(colours, dtype=torch.float32)).numpy()
+    plan = make_plan(tiny, quantize(colours, precision), output="input_ids")
+    assert_everywhere(plan, noise(9, 8), {"input_ids": expected[None]})
+
+
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("colours", [2, 11, 12, 120])
@@ -125,9 +141,9 @@ def test_a_wrong_precision_is_refused():
 @pytest.mark.parametrize(
     ("steps", "channels", "message"),
     [
-        ((quantize(palette(2)),), 3, "works on float32, as a rescale gives, but comes on uint8"),
+        ((quantize(palette(2)),), 3, "works on float32, but comes on uint8"),
         ((NORMALIZE, quantize(palette(2)), NORMALIZE), 3, "quantize must be the last step"),
-        ((Normalize((0.0,), (1.0,)), quantize(palette(2))), 1, "needs 3 channels, and the Plan is for 1"),
+        ((Normalize((0.0,), (1.0,)), quantize(palette(2))), 1, "is for 3 channels, and the Plan is for 1"),
     ],
 )
 def test_where_it_stands(steps, channels, message):

@@ -572,7 +572,12 @@ def test_sizes_are_integers_in_range(form, value):
 
 
 def test_the_longest_side_is_allowed():
-    assert Size(height=LONGEST_SIDE, width=1).rule == ("height, width", [LONGEST_SIDE, 1])
+    assert Size(height=LONGEST_SIDE, width=2730).rule == ("height, width", [LONGEST_SIDE, 2730])
+
+
+def test_more_pixels_than_any_image_has_are_refused():
+    with pytest.raises(ValueError, match=r"^expected at most 178956970 pixels, got 2731x65535$"):
+        Size(height=2731, width=LONGEST_SIDE)
 
 
 # --- Files

@@ -274,5 +274,5 @@ def test_wrong_settings_are_refused(settings, message):
 
 
 def test_it_is_for_uint8():
-    with pytest.raises(ValueError, match="as Keras on torch' works on uint8, but follows steps that give floats"):
+    with pytest.raises(ValueError, match="as Keras on torch' works on uint8, but comes on float32"):
         make_plan(Rescale(1 / 255), ResizeKeras(Size(height=9, width=9), "bilinear"))

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import importlib.machinery
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 
 from runtime.backends.torch import Preprocess
 from runtime.lowering import Resample
-from runtime.ops import CenterCrop, Normalize, Rescale, Resize, resize_torch
+from runtime.ops import CenterCrop, Normalize, Rescale, Resize, resize_torch, resize_weights_torch
 from runtime.ops.resize import FILTERS, ORDERS
 from runtime.ops.resize_torch import ResampleModule, resize_op
 from runtime.ops.size import Size
@@ -133,9 +134,9 @@ def test_any_number_of_channels(channels, either):
 
 @pytest.fixture
 def kept(without_numba):
-    resize_torch._kept_weights.cache_clear()
-    yield resize_torch._kept_weights.cache_info
-    resize_torch._kept_weights.cache_clear()
+    resize_weights_torch._kept_weights.cache_clear()
+    yield resize_weights_torch._kept_weights.cache_info
+    resize_weights_torch._kept_weights.cache_clear()
 
 
 def test_weights_are_kept(kept):
@@ -218,7 +219,7 @@ def test_torchs_settings_change_nothing(setting, weights, either):
     scripted = script(resample)
     image = torch.from_numpy(first(noise(300, 200)))
     expected = resample(image)
-    resize_torch._kept_weights.cache_clear()
+    resize_weights_torch._kept_weights.cache_clear()
     resize_torch._trusted_kernel.cache_clear()
     if either == "numba":
         resize_torch.compiled_kernels.cache_clear()
@@ -518,9 +519,12 @@ def fresh():
 def test_a_numba_that_cannot_be_imported(error, fresh, monkeypatch):
     pytest.importorskip("numba")
 
-    def find_spec(name, *_):
-        if name.startswith("numba"):
+    class Loader:
+        def create_module(self, spec):
             raise error
+
+    def find_spec(name, *_):
+        return importlib.machinery.ModuleSpec(name, Loader()) if name.startswith("numba") else None
 
     for name in [name for name in sys.modules if name.startswith("numba") or "resize_compiled" in name]:
         monkeypatch.delitem(sys.modules, name)
@@ -538,7 +542,7 @@ def test_a_numba_that_cannot_be_imported(error, fresh, monkeypatch):
 
 def test_numbas_kernel_is_proven_before_it_is_used(fresh, monkeypatch):
     pytest.importorskip("numba")
-    from runtime.ops import resize_compiled
+    from runtime.ops import resize_compiled, resize_numba
 
     right = resize_compiled.resize
     monkeypatch.setattr(resize_compiled, "resize", lambda *arguments: right(*arguments) ^ 1)
@@ -553,11 +557,16 @@ def test_numbas_kernel_is_proven_before_it_is_used(fresh, monkeypatch):
         assert resize_torch.compiled_kernels() is None
     resize_torch.compiled_kernels.cache_clear()
     monkeypatch.setattr(resize_compiled, "resize", right)
+    monkeypatch.setattr(resize_numba, "kernel", fails)
+    with pytest.warns(UserWarning, match="numba does not run on cpu, and slower code does: no such instruction"):
+        assert resize_torch.compiled_kernels() is None
+    monkeypatch.undo()
+    resize_torch.compiled_kernels.cache_clear()
     assert resize_torch.compiled_kernels() is resize_compiled
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_numba_is_loaded_by_the_first_image_and_works_in_a_forked_worker():
+def test_the_kernel_is_loaded_by_the_first_image_and_works_in_a_forked_worker():
     """As a DataLoader's worker: one thread, after the parent has used many."""
     pytest.importorskip("numba")
     code = """
@@ -574,7 +583,7 @@ torch.set_num_threads(4)
 from runtime import threads
 threads._pool.threads = 4
 expected = resample(image)
-assert "numba" in sys.modules
+assert "llvmlite" in sys.modules
 assert threads._pool._executor is not None
 child = os.fork()
 if not child:

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.lowering import lower
-from runtime.ops import Cast, Normalize, Rescale
+from runtime.ops import Cast, Normalize, Rescale, table_torch
 from runtime.ops.table import Table, apply
 
 from ..helpers import assert_equal, assert_everywhere, first, make_plan
@@ -19,6 +20,9 @@ RUNS = [
     (Rescale(1 / 255), Normalize(MEAN, STD), Cast("float16")),
     (Cast("float16"), Rescale(1 / 3)),
     (Rescale(1 / 3), Rescale(1 / 7), Rescale(1 / 11)),
+    (Cast("float32"),),
+    (Cast("float16"), Cast("float32")),
+    (Rescale(1.0),),
 ]
 
 
@@ -36,6 +40,15 @@ def test_every_backend_looks_up_what_the_steps_give(steps):
     assert_equal(apply(steps, every_value()), expected, "apply")
     assert_equal(Table(steps).values(), first(expected)[0, :, :, 0], "values")
     assert_everywhere(make_plan(*steps), every_value(), first(expected))
+
+
+def test_torch_looks_nothing_up_for_a_cast(monkeypatch):
+    monkeypatch.delattr(table_torch, "lookup")
+    image = torch.from_numpy(first(every_value()))
+    values = table_torch.TableModule(Table((Cast("float16"),)))(image)
+    assert_equal(values, image.numpy().astype(np.float16), "cast")
+    with pytest.raises(NameError):
+        table_torch.TableModule(Table((Rescale(0.5),)))(image)
 
 
 def test_channels_have_rows_of_their_own():
