@@ -235,9 +235,9 @@ def test_gigabytes_are_skipped(files, tmp_path):
     artifact.seal(path)
     tracemalloc.start()
     try:
-        start = time.perf_counter()
+        start = time.process_time()
         assert artifact.read(path) == (PLAN, True)
-        assert time.perf_counter() - start < 1
+        assert time.process_time() - start < 0.2
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
