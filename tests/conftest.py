@@ -3,10 +3,12 @@
 ``pytest --hypothesis-profile=random`` looks for new examples.
 """
 
+import collections
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
@@ -20,3 +22,15 @@ settings.register_profile(
 )
 settings.register_profile("random", settings.get_profile("exact"), derandomize=False, database=None)
 settings.load_profile("exact")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items):
+    """``one_in(n)``: of a test's cases, the first and every n-th after it run by default; the others are slow."""
+    counts = collections.Counter()
+    for item in items:
+        if mark := item.get_closest_marker("one_in"):
+            (n,) = mark.args
+            if counts[item.originalname, item.path] % n:
+                item.add_marker(pytest.mark.slow)
+            counts[item.originalname, item.path] += 1

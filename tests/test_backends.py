@@ -191,6 +191,7 @@ def compile_fresh(plan, **options):
     return torch.compile(Preprocess(plan).eval(), fullgraph=True, **options)
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("name", PIPELINES)
 def test_compiled(name):
     plan = make_plan(*PIPELINES[name])

@@ -59,6 +59,7 @@ FIRST_OF_A_KIND = {
 }
 
 
+@pytest.mark.one_in(4)
 @pytest.mark.parametrize("family", sorted(FIRST_OF_A_KIND), indirect=True)
 def test_compiled_whole(family):
     check_compiled(*family, few(family[-1]))

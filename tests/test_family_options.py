@@ -267,6 +267,7 @@ CASES = [
 ]
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(("name", "config", "reference", "kind"), CASES)
 def test_every_backend_equals_transformers(name, config, reference, kind, tmp_path):
     file = tmp_path / "preprocessor_config.json"

@@ -133,7 +133,7 @@ def test_the_border_has_the_colour_of_the_mean(mean, size, tmp_path):
     assert_everywhere(plan, noise(*size), expected(transform, noise(*size)))
 
 
-@pytest.mark.parametrize("crop_mode", ["center", "border"])
+@pytest.mark.parametrize("crop_mode", ["border", pytest.param("center", marks=pytest.mark.slow)])
 def test_compiled_whole_for_every_size(crop_mode, tmp_path):
     config = {"crop_mode": crop_mode, "input_size": [3, 48, 64], "crop_pct": 0.9}
     plan = exporter.trace(write(tmp_path, architecture="resnet18", pretrained_cfg=config))

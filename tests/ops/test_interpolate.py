@@ -79,6 +79,7 @@ def test_equals_torch_at_any_size(filter, antialias, align_corners, height, widt
         assert_everywhere(plan, noise(data.draw(near(height)), data.draw(near(width))))
 
 
+@pytest.mark.one_in(5)
 @same_positions
 @every_mode
 @pytest.mark.parametrize(
@@ -152,6 +153,7 @@ def test_a_result_of_one_column_is_not_its_first_row():
         assert np.abs(got - (np.arange(24) * 10 + 4.5))[1:-1].max() < 1e-3, name
 
 
+@pytest.mark.one_in(4)
 @every_mode
 def test_compiled_once_for_all_sizes(filter, antialias, align_corners):
     plan = interpolate_plan(filter, antialias, align_corners, shortest_edge=20)

@@ -33,6 +33,7 @@ def resized(image, height, width, filter, gap):
     return np.asarray(Image.fromarray(image).resize((width, height), FILTERS[filter], reducing_gap=gap))
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize("filter", SMOOTH)
 @pytest.mark.parametrize(("before", "after"), HARD)
 def test_equals_pillow_at_hard_sizes(filter, before, after):

@@ -83,6 +83,7 @@ def test_pixels_may_lie_anyhow(size, order, either):
             assert_equal(module(filter, 23, 31, order=order)(image), expected[filter], f"{filter}, {name}")
 
 
+@pytest.mark.one_in(3)
 @pytest.mark.parametrize(
     "size",
     [
