@@ -1,6 +1,6 @@
 """The bench command: its rows, its figures on a clock of our own, what peers give, and what it refuses."""
 
-import argparse
+import functools
 import gc
 import importlib.util
 import itertools
@@ -26,6 +26,7 @@ from runtime.ops import CenterCrop, FlipChannels, Pad, Resize
 from runtime.ops.size import Size
 from runtime.preprocessor import Preprocessor, load
 
+from .command import ran, ran_badly, ran_well
 from .helpers import INSTALLED_ORDER, assert_equal, make_plan, noise
 
 PIL, TORCHVISION = peers.MAIN
@@ -47,39 +48,25 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def command(capfd):
-    """Runs a command line: its exit code and the lines of stdout and stderr, those of libraries too."""
-
-    def run(*arguments):
-        capfd.readouterr()
-        code = cli.main(["bench", *map(str, arguments)])
-        out, err = capfd.readouterr()
-        return argparse.Namespace(code=code, out=out.splitlines(), err=err.splitlines())
-
-    return run
+    return functools.partial(ran, capfd, "bench")
 
 
 @pytest.fixture
-def done(command):
-    def run(*arguments):
-        result = command(*arguments)
-        assert (result.code, result.err) == (0, [])
-        return result.out
-
-    return run
+def done(capfd):
+    return functools.partial(ran_well, capfd, "bench")
 
 
 @pytest.fixture
-def refused(command, monkeypatch):
+def refused(capfd, monkeypatch):
     """The one line that is said where the input is bad; nothing is timed or written."""
 
     def run(*arguments):
         monkeypatch.setattr(bench, "_times", lambda *_: pytest.fail("timed"))
         before = sorted(Path().iterdir())
-        result = command(*arguments)
-        (line,) = result.err
-        assert (result.code, result.out) == (2, [])
+        line, out = ran_badly(capfd, "bench", *arguments)
+        assert out == []
         assert sorted(Path().iterdir()) == before
-        return line.removeprefix("export-preprocessor: ")
+        return line
 
     return run
 

@@ -1,7 +1,7 @@
 """``bench --from jpeg``: its rows, whom each image is given to, what images it makes up, and what it refuses."""
 
-import argparse
 import collections
+import functools
 import gc
 import importlib.metadata
 import io
@@ -24,6 +24,7 @@ from runtime import InputError, Plan, artifact, load
 from runtime.ops import CenterCrop, Resize
 from runtime.ops.size import Size
 
+from .command import ran, ran_badly, ran_well
 from .helpers import INSTALLED_ORDER, assert_equal, make_plan, noise
 from .soak import alone
 
@@ -51,37 +52,23 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def command(capfd):
-    """Runs a command line: its exit code and the lines of stdout and stderr, those of libraries too."""
-
-    def run(*arguments):
-        capfd.readouterr()
-        code = cli.main(["bench", *map(str, arguments)])
-        out, err = capfd.readouterr()
-        return argparse.Namespace(code=code, out=out.splitlines(), err=err.splitlines())
-
-    return run
+    return functools.partial(ran, capfd, "bench")
 
 
 @pytest.fixture
-def done(command):
-    def run(*arguments):
-        result = command(*arguments, "--from", "jpeg")
-        assert (result.code, result.err) == (0, [])
-        return result.out
-
-    return run
+def done(capfd):
+    return functools.partial(ran_well, capfd, "bench", "--from", "jpeg")
 
 
 @pytest.fixture
-def refused(command, monkeypatch):
+def refused(capfd, monkeypatch):
     """The one line that is said where the input is bad; nothing is timed."""
 
     def run(*arguments):
         monkeypatch.setattr(bench_jpeg, "_round", lambda *_: pytest.fail("timed"))
-        result = command(*arguments)
-        (line,) = result.err
-        assert (result.code, result.out) == (2, [])
-        return line.removeprefix("export-preprocessor: ")
+        line, out = ran_badly(capfd, "bench", *arguments)
+        assert out == []
+        return line
 
     return run
 

@@ -1,6 +1,7 @@
 """The command line: what each flag does, what is printed, exit codes, and what bad input is told."""
 
 import argparse
+import functools
 import importlib
 import json
 import os
@@ -27,6 +28,7 @@ from runtime.ops import Normalize, Resize
 from runtime.ops.size import Size
 from runtime.ops.table import Table
 
+from .command import ran, ran_badly, ran_well
 from .helpers import noise
 
 COMMAND = Path(sys.executable).parent / "export-preprocessor"
@@ -45,42 +47,24 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def command(capsys):
-    """Runs a command line in this process: its exit code and the lines of stdout and stderr."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        code = cli.main([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        return argparse.Namespace(code=code, out=out.splitlines(), err=err.splitlines())
-
-    return run
+    return functools.partial(ran, capsys)
 
 
 @pytest.fixture
-def done(command):
-    """The same where it must go well; the lines of stdout."""
-
-    def run(*arguments):
-        result = command(*arguments)
-        assert (result.code, result.err) == (0, [])
-        return result.out
-
-    return run
+def done(capsys):
+    return functools.partial(ran_well, capsys)
 
 
 @pytest.fixture
-def refused(command, folder):
-    """The same where the input is bad: the one line that is said; nothing is written."""
+def refused(capsys, folder):
+    """The one line that is said where the input is bad; nothing is written."""
 
     def run(*arguments, code=2):
         before = snapshot(folder)
-        result = command(*arguments)
-        assert result.code == code
-        (line,) = result.err
-        assert line.startswith("export-preprocessor: ")
-        assert not [line for line in result.out if line.startswith("wrote")]
+        line, out = ran_badly(capsys, *arguments, code=code)
+        assert not [line for line in out if line.startswith("wrote")]
         assert snapshot(folder) == before
-        return line.removeprefix("export-preprocessor: ")
+        return line
 
     return run
 
