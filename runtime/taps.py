@@ -70,9 +70,14 @@ def point_taps(n_in: int, n_out: int, filter: str, align_corners: bool, fused: b
 
 
 def antialiased_taps(
-    n_in: int, n_out: int, filter: str, align_corners: bool
+    n_in: int, n_out: int, filter: str, align_corners: bool, columns: int = 2
 ) -> tuple[xp.Array, xp.Array, xp.Array, xp.Array]:
     """The samples that each output reads with antialiasing, and their weights.
+
+    Args:
+        n_in, n_out, filter, align_corners: as of :func:`point_taps`.
+        columns: of the result, where these are its rows and memory is contiguous: all rows of a single column are the
+            first one, but where none is resized (seen in torch 2.15).
 
     Returns:
         ``low``, float64 ``[n_out, 1]``: the first sample; ``apart`` ``[n_out, 1 or more]``: weights of that and the
@@ -84,7 +89,8 @@ def antialiased_taps(
     step = scale(n_in, n_out, align_corners)
     stretch = xp.maximum(step, xp.scalar(1))
     inverse = xp.float32(xp.reciprocal(stretch))
-    center = xp.float32((xp.reshape(xp.arange(n_out), [n_out, 1]) + 0.5) * step)
+    moves = pick(columns == 1, pick(n_in == n_out, 1, 0), 1)
+    center = xp.float32((xp.reshape(xp.arange(n_out), [n_out, 1]) * xp.scalar(moves) + 0.5) * step)
     reach = stretch * (TAPS[filter] / 2.0)
     low = xp.floor(xp.clip(xp.float32(center - reach) + 0.5, xp.scalar(0), size))
     high = xp.floor(xp.clip(xp.float32(center + reach) + 0.5, xp.scalar(0), size))

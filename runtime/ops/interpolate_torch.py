@@ -32,11 +32,8 @@ def interpolate(
     # One channel an image: of three, torch takes positions otherwise where it has one thread. And contiguous, as
     # transformers has them: with antialiasing, torch 2.15 misreads other layouts.
     planes = image.cpu().reshape(batch * channels, 1, image.shape[2], image.shape[3]).contiguous()
-    if antialias and width == 1:
-        # Of a single plane, torch 2.15 gives every row of such a result the first one's weights.
-        planes = torch.cat([planes, planes], 1).contiguous(memory_format=torch.channels_last)
     result = F.interpolate(planes, size=[height, width], mode=filter, align_corners=align_corners, antialias=antialias)
-    return result[:, :1].reshape(batch, channels, height, width).to(image.device)
+    return result.reshape(batch, channels, height, width).to(image.device)
 
 
 def check_result(height: int, width: int) -> None:

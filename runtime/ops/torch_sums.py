@@ -40,8 +40,7 @@ def interpolated(
         image: float32 ``[H, W, C]``.
         height, width: of the result.
         filter: ``bilinear`` or ``bicubic``.
-        antialias, align_corners: as in torch. One exception: of contiguous images, torch 2.15 gives each row of an
-            antialiased result of one column the first row's weights; here it gets its own.
+        antialias, align_corners: as in torch.
         channels_last: whether torch has the image in that memory format, instead of contiguous ``[N, C, H, W]``: it
             picks the kernel by that.
 
@@ -50,7 +49,7 @@ def interpolated(
     """
     if antialias:
         turned = _antialiased(image.swapaxes(0, 1), width, filter, align_corners)
-        return _antialiased(turned.swapaxes(0, 1), height, filter, align_corners)
+        return _antialiased(turned.swapaxes(0, 1), height, filter, align_corners, 2 if channels_last else width)
     if not taps.joins(image.shape[2], height, width, filter, channels_last):
         return _separable(image, height, width, filter, align_corners)
     lanes = image.shape[2] // taps.LANES * taps.LANES
@@ -136,9 +135,9 @@ def _add_product(total: Array, sample: Array, weight: Array) -> Array:
     return result
 
 
-def _antialiased(image: Array, n_out: int, filter: str, align_corners: bool) -> Array:
-    """float32 ``[n, …]`` to float32 ``[n_out, …]``."""
-    low, apart, behind, joined = taps.antialiased_taps(len(image), n_out, filter, align_corners)
+def _antialiased(image: Array, n_out: int, filter: str, align_corners: bool, columns: int = 2) -> Array:
+    """float32 ``[n, …]`` to float32 ``[n_out, …]``; ``columns`` as of :func:`.taps.antialiased_taps`."""
+    low, apart, behind, joined = taps.antialiased_taps(len(image), n_out, filter, align_corners, columns)
     axes = (-1,) + (1,) * (image.ndim - 1)
 
     def samples(first: Array, i: int) -> Array:

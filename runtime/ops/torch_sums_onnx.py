@@ -43,7 +43,8 @@ def interpolated(
         with g.scope("width"):
             lines = _antialiased(g, formulas, turned(g, pixels), n_columns, width, filter, align_corners)
         with g.scope("height"):
-            return _antialiased(g, formulas, turned(g, lines), n_rows, height, filter, align_corners)
+            columns = 2 if channels_last else width
+            return _antialiased(g, formulas, turned(g, lines), n_rows, height, filter, align_corners, columns)
 
     def separable() -> Any:
         fused = filter == "bicubic"
@@ -188,10 +189,10 @@ def _add_product(g: Any, total: Any, sample: Any, weight: Any) -> Any:
 
 
 def _antialiased(
-    g: Any, formulas: Formulas, pixels: Any, n_in: Any, n_out: Any, filter: str, align_corners: bool
+    g: Any, formulas: Formulas, pixels: Any, n_in: Any, n_out: Any, filter: str, align_corners: bool, columns: Any = 2
 ) -> Any:
-    """float32 ``[N, C, n_in, columns]`` to ``[N, C, n_out, columns]``."""
-    low, apart, behind, joined = formulas.taps.antialiased_taps(n_in, n_out, filter, align_corners)
+    """float32 ``[N, C, n_in, …]`` to ``[N, C, n_out, …]``; ``columns`` as of :func:`.taps.antialiased_taps`."""
+    low, apart, behind, joined = formulas.taps.antialiased_taps(n_in, n_out, filter, align_corners, columns)
     last, one = g.value(n_in, "int64") - 1, g.constant([1], "int64")
 
     def sample(first: Any, weights: Any, i: Any) -> tuple[Any, Any]:

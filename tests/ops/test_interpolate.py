@@ -43,13 +43,9 @@ def two_threads():
 
 
 def interpolated(images, size, filter, antialias, align_corners):
-    """torch itself on floats ``[N, C, H, W]``."""
+    """torch itself on floats ``[N, C, H, W]``, which lie as in transformers."""
     how = {"mode": filter, "antialias": antialias, "align_corners": align_corners}
-    if antialias and size[1] == 1:  # where torch 2.15 gives every row of a contiguous image the first row's weights
-        planes = torch.tensor(images).flatten(0, 1)[:, None].expand(-1, 2, -1, -1)
-        planes = F.interpolate(planes.contiguous(memory_format=torch.channels_last), size, **how)[:, 0]
-        return planes.reshape(*images.shape[:2], *size).numpy()
-    return F.interpolate(torch.tensor(images), size, **how).numpy()
+    return F.interpolate(torch.tensor(images).contiguous(), size, **how).numpy()
 
 
 def assert_everywhere(plan, images):
@@ -144,13 +140,26 @@ def test_one_thread_gives_the_same_bits(filter):
         torch.set_num_threads(2)
 
 
-def test_a_result_of_one_column_is_not_its_first_row():
-    column = np.repeat(np.arange(0, 240, dtype=np.uint8)[:, None, None], 3, axis=2)
-    images = np.repeat(column, 20, axis=1)[None]
-    for name, run in backends(interpolate_plan("bilinear", True, height=24, width=1)).items():
-        got = run(images)["pixel_values"][0, 0, :, 0] * 255
-        # A triangle over twenty rows has its mean in the middle of ten of them.
-        assert np.abs(got - (np.arange(24) * 10 + 4.5))[1:-1].max() < 1e-3, name
+@same_positions
+@pytest.mark.parametrize("filter", ["bilinear", "bicubic"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [((100, 9), (24, 1)), ((9, 1), (24, 1)), ((100, 20), (1, 1)), ((24, 9), (24, 1)), ((24, 1), (24, 1))],
+)
+def test_a_result_of_one_column(filter, before, after):
+    """All its rows are the first one, but where none is resized: so it is in torch 2.15, and in transformers."""
+    images = noise(*before)[None]
+    assert_everywhere(interpolate_plan(filter, True, height=after[0], width=after[1]), images)
+    rule = Interpolate(Size(height=after[0], width=after[1]), filter, True)
+    result = rule.reference(noise(*before).astype(np.float32))
+    assert (result == result[:1]).all() == (before[0] != after[0])
+
+
+@same_positions
+@pytest.mark.parametrize("rule", [{"shortest_edge": 1}, {"height": 40, "width": 1}, {"limit_max": 40}])
+def test_a_column_whose_size_follows_the_image(rule):
+    for size in ((100, 3), (100, 1), (40, 1), (30, 30)):
+        assert_everywhere(interpolate_plan("bilinear", True, **rule), noise(*size))
 
 
 @pytest.mark.one_in(4)
