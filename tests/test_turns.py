@@ -3,6 +3,9 @@
 import gc
 import io
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -370,36 +373,116 @@ def test_an_error_ends_a_turn():
 
 @pytest.mark.parametrize("handed", [False, True])
 def test_who_is_interrupted_leaves_the_line(handed, monkeypatch):
+    """While it waits: before it is called, or just behind that."""
     turns = Turns(1)
-    turns.__enter__()
-    real = threading.Lock
+    turns._owners.add(0)
 
-    class Interrupted:
-        """A lock whose second acquire is interrupted: before another thread hands its turn on, or just behind that."""
+    def take(*given):
+        if handed:
+            turns._leave(0)
+        raise KeyboardInterrupt
 
-        def __init__(self):
-            self.calls = 0
-
-        def acquire(self):
-            self.calls += 1
-            if self.calls == 2:
-                if handed:
-                    turns.__exit__()
-                raise KeyboardInterrupt
-
-        def release(self):
-            pass
-
-    monkeypatch.setattr("runtime.turns.threading", type("threading", (), {"Lock": Interrupted}))
+    monkeypatch.setattr(turns, "_take", take)
+    monkeypatch.setattr("runtime.turns.PATIENCE", 0.01)
     with pytest.raises(KeyboardInterrupt):
         turns.__enter__()
     assert len(turns._line) == 0
-    assert turns.taken == (0 if handed else 1)
-    monkeypatch.setattr("runtime.turns.threading", type("threading", (), {"Lock": real}))
-    if not handed:
-        turns.__exit__()
+    assert turns._owners == (set() if handed else {0})
+    monkeypatch.undo()
+    turns._leave(0)
     with turns:
         assert turns.taken == 1
+
+
+INTERRUPTED = """
+import random, signal, sys, threading, time
+from runtime.turns import Turns
+
+turns, done = Turns(1), threading.Event()
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+random.seed(0)
+
+def work():
+    while not done.is_set():
+        with turns:
+            count[0] += 1
+
+def call():
+    with turns:
+        pass
+
+count, others = [0], [threading.Thread(target=work, daemon=True) for _ in range(int(sys.argv[1]))]
+for other in others:
+    other.start()
+interrupts = left = 0
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 2e-4))
+        while True:
+            call()
+    except KeyboardInterrupt:
+        interrupts += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    left += threading.get_ident() in turns._owners
+done.set()
+for other in others:
+    other.join(20)
+    assert not other.is_alive()
+call()
+assert (turns.taken, len(turns._line)) == (0, 0), (turns._owners, turns._line)
+assert interrupts > 20, interrupts
+print(left)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer")
+@pytest.mark.parametrize("others", [0, 3])
+def test_an_interrupt_at_any_step_stops_nobody(others):
+    """In a process of its own: the main thread's turns are interrupted hundreds of times, and other threads go on."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, str(others), "3"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert others or int(done.stdout) > 0  # some did come where a turn is kept
+
+
+def test_a_turn_that_was_kept_is_the_threads_own():
+    turns = Turns(1)
+    turns.__enter__()
+    with turns:
+        assert turns.taken == 1
+    assert turns.taken == 0
+
+
+def kept(turns, monkeypatch):
+    """Turns as threads leave them that are interrupted and end: each with a turn, and one with a place in the line."""
+    monkeypatch.setattr("runtime.turns.PATIENCE", 0.05)
+    for _ in range(turns._count):
+        thread = threading.Thread(target=turns.__enter__)
+        thread.start()
+        thread.join()
+    turns._owners = set(range(-turns._count, 0))  # no thread's: idents may be used again
+    turns._line.append(threading.Lock())
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_threads_left_that_ended_is_nobodys(count, monkeypatch):
+    turns, passed = Turns(count), []
+    kept(turns, monkeypatch)
+
+    def work():
+        with turns:
+            passed.append(turns.taken)
+
+    workers = [threading.Thread(target=work) for _ in range(5)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(20)
+    assert len(passed) == 5
+    assert max(passed) <= count
+    assert (turns.taken, len(turns._line)) == (0, 0)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -471,7 +554,7 @@ def test_other_backends_take_no_turns(four):
 
 @pytest.mark.parametrize(("taken", "used"), [(0, 4), (1, 4), (2, 3), (3, 2), (4, 1), (5, 1)])
 def test_work_is_spread_on_what_is_idle(taken, used, four, monkeypatch):
-    four.turns.taken = taken
+    four.turns._owners = set(range(taken))
     others, submit, rows = [], four.submit, []
     monkeypatch.setattr(four, "submit", lambda work: others.append(work) or submit(work))
     threads.spread(lambda start, stop: rows.extend(range(start, stop)), 50, 100 * threads.BAND_COST)
@@ -484,8 +567,7 @@ def test_a_child_has_turns_of_its_own():
         pytest.skip("needs fork")
     pre = Preprocessor(PLANS["one size"], "pil")
     pool = threads._pool
-    for _ in range(pool.cpus + 1):
-        pool.turns.__enter__()
+    pool.turns._owners = set(range(pool.cpus + 1))
     try:
         child = os.fork()
         if not child:
@@ -501,8 +583,7 @@ def test_a_child_has_turns_of_its_own():
             pytest.fail("hangs")
         assert status == 0
     finally:
-        for _ in range(pool.cpus + 1):
-            pool.turns.__exit__()
+        pool.turns._owners.clear()
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no CPUs")
