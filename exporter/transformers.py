@@ -8,6 +8,7 @@ every setting, resolved and checked (``_preprocess_image_like_inputs``, image_pr
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import functools
 import importlib
 import importlib.util
@@ -238,6 +239,8 @@ class _Exact:
         super().__init__(*args, **kwargs)
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if type(self) is not processor_class(self._exact_base, self._exact_options):  # a caller's class, of its module
+            return copyreg.__newobj__, (type(self),), self.__dict__  # type: ignore[attr-defined]
         return _empty, (self._exact_base, self._exact_options), self.__dict__
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import importlib.util
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import NoneType
@@ -69,7 +70,7 @@ class Settings:
         self.floats = not kwargs.get("do_rescale") and _are_floats(images)
         attributes = {name: value for name, value in vars(processor).items() if name not in known}
         try:
-            self._key = type(processor), self.floats, _frozen(kwargs), _frozen(attributes)
+            self._key = type(processor), self.floats, _default_dtype(), _frozen(kwargs), _frozen(attributes)
             self._hash = hash(self._key)
         except TypeError as error:
             raise InputError(f"expected settings that can be compared: {error}") from error
@@ -79,6 +80,12 @@ class Settings:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Settings) and self._key == other._key
+
+
+def _default_dtype() -> str:
+    """torch's, which transformers' torchvision classes rescale to."""
+    torch = sys.modules.get("torch")
+    return "" if torch is None else str(torch.get_default_dtype())
 
 
 def _are_floats(images: Any) -> bool:

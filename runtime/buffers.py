@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -66,24 +67,27 @@ class Buffers:
         """The features, with the buffers in place of the outputs that they now hold.
 
         Raises:
-            InputError: a shape or dtype differs.
+            InputError: a shape or dtype differs, or it cannot be written into.
         """
         for name, buffer in self.given.items():
             got, expected = _form(buffer), _form(features[name])
             if got != expected:
                 raise InputError(f"out: {name}: expected {expected}, got {got}")
         for name, buffer in self.given.items():
-            value = features[name]
-            if isinstance(buffer, np.ndarray):
-                array = _as_array(value)
-                if array is None or array.ctypes.data != buffer.ctypes.data:
-                    np.copyto(buffer, value.cpu().numpy() if array is None else array)
-            else:
-                _fill_tensor(buffer, value)
+            try:
+                _fill(buffer, features[name])
+            except Exception as error:  # tensors that only look like memory raise about anything
+                raise InputError(f"out: {name}: cannot be written into ({str(error).strip()[:200]})") from error
         return Features({**features, **self.given})
 
 
-def _fill_tensor(buffer: Any, value: Any) -> None:
+def _fill(buffer: Any, value: Any) -> None:
+    """Copies the value, where it does not lie there already."""
+    if isinstance(buffer, np.ndarray):
+        array = _as_array(value)
+        if array is None or array.ctypes.data != buffer.ctypes.data:
+            np.copyto(buffer, value.cpu().numpy() if array is None else array)
+        return
     import torch
 
     tensor = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
@@ -102,6 +106,11 @@ def _as_array(value: Any) -> Array | None:
     return array
 
 
+def _is_tensor(value: Any) -> bool:
+    """Of torch, which is not imported for that."""
+    return isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ()))
+
+
 def _form(value: Any) -> str:
     """The dtype and the shape of an array or a tensor, for comparing and for reading."""
     return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
@@ -113,7 +122,7 @@ def _problem(buffer: Any) -> str:
         if not buffer.flags.writeable:
             return "the array is read-only"
         shape, steps, size = buffer.shape, buffer.strides, buffer.itemsize
-    elif hasattr(buffer, "data_ptr"):
+    elif _is_tensor(buffer):
         kind = "nested" if buffer.is_nested else str(buffer.layout).removeprefix("torch.")
         if kind != "strided":
             return f"expected a dense tensor, got a {kind} one"

@@ -9,6 +9,7 @@ import importlib.util
 import io
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .errors import BackendUnavailable, InputError
+from .lazy import check_format
 from .shared_pixels import shared_pixels
 
 Array = np.ndarray[Any, Any]
@@ -40,6 +42,12 @@ MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 WITHOUT_LENGTH = (b"\xff\x01", b"\xff\xd8")
 """Of a JPEG's other markers."""
+
+JPEGS = ("JPEG", "MPO")
+"""Formats, by Pillow's names."""
+
+MOST_BYTES, MOST_BYTES_A_PIXEL = 1 << 26, 3
+"""Of a JPEG's file: metadata and what stands behind the image; and for each pixel that an image may have."""
 
 MOST_SCANS = 100
 """Of a JPEG, each of which passes over all of its pixels; encoders write a dozen."""
@@ -88,12 +96,13 @@ def decode(source: Any, channels: int = 3, share: bool = False, max_pixels: int 
     try:
         if isinstance(source, str) and source.startswith("data:image/"):
             source = base64.decodebytes(source.split(",")[1].encode())  # image_utils.py:499
-        if _is_path(source) and Path(source).is_fifo():  # which would be waited for
-            raise InputError(f"{_name(source)}: a pipe, not a file")
+        if _is_path(source) and _is_device(source):  # which may be waited for
+            raise InputError(f"{_name(source)}: a pipe or a device, not a file")
         with Image.open(source if _is_path(source) else io.BytesIO(source)) as image:
             check_pixels(image.width, image.height, max_pixels)
-            _check_format(image)
-            fast = _fast(image, source) if channels == 3 else None
+            check_format(image)
+            jpeg = _jpeg(image, source, max_pixels) if image.format in JPEGS else None
+            fast = _fast(image, jpeg) if jpeg is not None and channels == 3 else None
             if fast is not None:
                 return fast
             upright = _upright(image)
@@ -136,17 +145,22 @@ def check_pixels(width: int, height: int, max_pixels: int | None = None) -> None
         raise InputError(f"expected sides of at most {LONGEST_SIDE} pixels, got {height}x{width}")
 
 
-def _check_format(image: Any) -> None:
-    """Raises ``InputError`` where decoding an opened image would run a program, or could take hours."""
-    if image.format == "EPS":
-        raise InputError("expected an image, got PostScript, a program which Pillow runs in Ghostscript")
-    if image.format in ("JPEG", "MPO"):
+def _jpeg(image: Any, source: Any, max_pixels: int | None) -> Any:
+    """The bytes of an opened JPEG; ``InputError`` where they are far too many, or could take hours to decode."""
+    most = MOST_BYTES + MOST_BYTES_A_PIXEL * (MAX_PIXELS if max_pixels is None else max_pixels)
+    data = source
+    if _is_path(source):
         position = image.fp.tell()
         image.fp.seek(0)
-        data = image.fp.read()
+        data = image.fp.read(most + 1)
         image.fp.seek(position)
-        if data.count(START_OF_SCAN) > MOST_SCANS and scans(data) > MOST_SCANS:
-            raise InputError(f"expected a JPEG of at most {MOST_SCANS} scans, got more")
+    elif not isinstance(source, bytes):
+        data = bytes(source)
+    if len(data) > most:
+        raise InputError(f"expected a JPEG of at most {most} bytes, got more")
+    if data.count(START_OF_SCAN) > MOST_SCANS and scans(data) > MOST_SCANS:
+        raise InputError(f"expected a JPEG of at most {MOST_SCANS} scans, got more")
+    return data
 
 
 def scans(data: bytes) -> int:
@@ -162,6 +176,12 @@ def scans(data: bytes) -> int:
 
 def _is_path(source: Any) -> bool:
     return isinstance(source, (str, os.PathLike))
+
+
+def _is_device(path: Any) -> bool:
+    """Whether it is there, and neither a file nor a folder."""
+    kind = Path(path).stat().st_mode
+    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
 
 
 def _name(source: Any) -> str:
@@ -180,19 +200,19 @@ def _advice(text: str) -> str:
 # --- simplejpeg
 
 
-def _fast(image: Any, source: Any) -> Array | None:
+def _fast(image: Any, data: bytes) -> Array | None:
     """uint8 ``[H, W, 3]`` of a JPEG that Pillow has opened; None where Pillow has to decode it.
 
     What simplejpeg so much as warns of is Pillow's to judge.
     """
-    if image.format not in ("JPEG", "MPO") or not _has_samplings(image):
+    if not _has_samplings(image):
         return None
     simplejpeg = _simplejpeg()
     if simplejpeg is None:
         return None
     turn = TURNS.get(image.getexif().get(ORIENTATION, 1))
     try:
-        array: Array = simplejpeg.decode_jpeg(Path(source).read_bytes() if _is_path(source) else source)
+        array: Array = simplejpeg.decode_jpeg(data)
     except (ValueError, OSError):
         return None
     if array.shape != (image.height, image.width, 3):

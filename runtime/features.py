@@ -31,8 +31,20 @@ class Features(dict[str, Any]):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The outputs: this dict itself."""
+        """The outputs: this dict itself. Others can take their place."""
         return self
+
+    @data.setter
+    def data(self, outputs: Mapping[str, Any]) -> None:
+        outputs = dict(outputs)
+        self.clear()
+        self.update(outputs)
+
+    def popitem(self) -> tuple[str, Any]:
+        """Takes the first output, as a ``UserDict`` does."""
+        for name in self:
+            return name, self.pop(name)
+        raise KeyError("there are no outputs")
 
     def copy(self) -> Features:
         return copy.copy(self)
@@ -81,6 +93,8 @@ class Features(dict[str, Any]):
             TypeError: two dtypes.
         """
         if type(device).__name__ == "dtype":
+            if isinstance(dtype, bool):  # as torch reads `to(dtype, non_blocking)`
+                dtype, non_blocking = None, dtype
             if dtype is not None:
                 raise TypeError(f"expected one dtype, got {device} and {dtype}")
             device, dtype = None, device
@@ -88,8 +102,9 @@ class Features(dict[str, Any]):
             raise ValueError(f"expected a device or a dtype of torch, got {device!r}")
 
         def moved(value: Any) -> Any:
-            if type(value) in (list, tuple):
-                return type(value)(map(moved, value))
+            if isinstance(value, (list, tuple)):
+                named = hasattr(value, "_fields")
+                return type(value)(*map(moved, value)) if named else type(value)(map(moved, value))
             if not hasattr(value, "is_floating_point"):  # no tensor
                 return value
             more = {"dtype": dtype, **options} if value.is_floating_point() else {}

@@ -29,7 +29,10 @@ def to_groups(images: Any, kind: str) -> list[list[Any]]:
     """
     if not isinstance(images, (list, tuple)) and _axes(images) not in (4, 5):
         images = [images]
-    members = list(images)
+    try:
+        members = list(images)
+    except TypeError as error:
+        raise InputError(f"expected {EXPECTED[kind]}, got {type(images).__name__}") from error
     several = [isinstance(member, (list, tuple)) or _axes(member) == 4 for member in members]
     groups = [list(member) for member in members] if members and all(several) else [members]
     for group in groups:
@@ -41,8 +44,11 @@ def to_groups(images: Any, kind: str) -> list[list[Any]]:
 
 
 def _axes(value: Any) -> int:
-    """Of an array or a tensor; 0 for everything else."""
-    return int(getattr(value, "ndim", 0))
+    """Of an array or a dense tensor; 0 for everything else."""
+    try:
+        return int(value.ndim) if hasattr(value, "shape") else 0
+    except Exception:  # a nested tensor, or what only looks like one
+        return 0
 
 
 def regroup(features: Features, lengths: Sequence[int], return_tensors: str | None) -> Features:

@@ -35,6 +35,7 @@ from . import decode
 from .decode import MAX_PIXELS, MODES, check_pixels
 from .errors import InputError
 from .floats import to_levels, whole_levels
+from .lazy import alone
 from .ops import ConvertRGB, InferLayout
 from .threads import PIECE_COST, spread
 
@@ -156,10 +157,13 @@ class Reader:
         """A PIL image as it is: no EXIF rotation (image_processing_backends.py:462)."""
         check_pixels(image.width, image.height, self.max_pixels)
         try:
-            if self.convert:
-                image = _to_rgb(image)
-            elif image.mode != MODES[self.channels]:
-                mode = MODES[self.channels]
+            with alone(image):
+                if self.convert:
+                    image = _to_rgb(image)
+                else:
+                    image.load()  # which may change the mode
+            mode = MODES[self.channels]
+            if image.mode != mode:
                 raise InputError(
                     f"expected an image of mode {mode}, got {image.mode}: this Plan does not convert; use"
                     f" image.convert({mode!r}), or {EXPORT}"

@@ -296,7 +296,7 @@ class Preprocessor:
 
         from .stream import stream  # with the standard library's pools, which calls do without
 
-        return stream(call, images, batch_size, workers, progress)
+        return stream(call, images, batch_size, workers, progress, self._max_pixels)
 
     def predict(self, images: Any, *, inputs: Mapping[str, Any] | None = None, **options: Any) -> Any:
         """What a file with a model and post-processing in it finds in images, as plain Python.

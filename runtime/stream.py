@@ -8,14 +8,21 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
+from .decode import MAX_PIXELS
 from .errors import BackendUnavailable, InputError
 from .features import Features
+from .lazy import still
 
 Call = Callable[[list[Any]], Features]
 
 
-def stream(call: Call, images: Iterable[Any], batch_size: int, workers: int, progress: bool) -> Iterator[Features]:
-    """What ``call`` gives for each ``batch_size`` of the images, in their order; the arguments are checked at once."""
+def stream(
+    call: Call, images: Iterable[Any], batch_size: int, workers: int, progress: bool, max_pixels: int | None = None
+) -> Iterator[Features]:
+    """What ``call`` gives for each ``batch_size`` of the images, in their order; the arguments are checked at once.
+
+    Frames of an animation larger than ``max_pixels``, by default :data:`.decode.MAX_PIXELS`, are not decoded here.
+    """
     for name, number in (("batch_size", batch_size), ("workers", workers)):
         if type(number) is not int or number < 1:
             raise ValueError(f"{name}: expected a number above 0, got {number!r}")
@@ -25,7 +32,9 @@ def stream(call: Call, images: Iterable[Any], batch_size: int, workers: int, pro
         iterator = iter(images)
     except TypeError as error:  # an array without axes
         raise InputError(f"expected a list or another iterable of images: {error}") from error
-    return _batches(call, iterator, batch_size, workers, _bar(images) if progress else None)
+    most = MAX_PIXELS if max_pixels is None else max_pixels
+    stills = (still(image, most) for image in iterator)
+    return _batches(call, stills, batch_size, workers, _bar(images) if progress else None)
 
 
 def _batches(call: Call, images: Iterator[Any], batch_size: int, workers: int, bar: Any) -> Iterator[Features]:

@@ -70,7 +70,7 @@ class Turns:
     def _leave(self, me: int, mine: threading.Lock | None = None) -> None:
         with self._lock:
             self._owners.discard(me)
-            if mine in self._line:
+            if mine is not None and mine in self._line:
                 self._line.remove(mine)
             self._call()
 

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from exporter import cli
-from runtime import InputError
+from runtime import InputError, decode
 from runtime.decode import LONGEST_SIDE, MOST_SCANS, check_pixels, scans
 from runtime.ops import Branch, CenterCrop, ConvertRGB, CropMargin, ImageSize, Pad, PadToLargest, Rescale, Resize
 from runtime.ops.size import Size
@@ -81,6 +81,14 @@ def frames(count):
     return data[:start] + data[start:-1] * count + data[-1:]
 
 
+def with_a_tail(path, count):
+    """A JPEG of 30 x 40, and behind it as many bytes, which take no room on the disk."""
+    path.write_bytes(encoded("JPEG", 30, 40))
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size + count)
+    return path
+
+
 ZEROS = zlib.compress(bytes(2**27), 9)
 LARGE = {
     "png": lambda: png(9000, 9000),
@@ -124,6 +132,22 @@ def test_more_pixels_than_allowed(name, tmp_path):
                 pre(image)
             with pytest.raises(InputError, match=r"^image 3: expected at most 1000000 pixels, got \d+x\d+$"):
                 list(pre.map([noise(9, 9)] * 3 + [image], batch_size=2))
+
+
+def test_a_jpegs_file_may_be_large_and_not_huge(tmp_path, monkeypatch):
+    """A film behind a photograph, but not gigabytes."""
+    pre = Preprocessor(PLAN, "pil", max_pixels=10**6)
+    usual = pre(encoded("JPEG", 30, 40)).pixel_values
+    assert_equal(pre(with_a_tail(tmp_path / "film", 2**26)).pixel_values, usual, "a film")
+    huge, most = with_a_tail(tmp_path / "huge", 2**34), 2**26 + 3 * 10**6
+    with at_most(SECONDS), pytest.raises(InputError, match=f"^expected a JPEG of at most {most} bytes, got more$"):
+        pre(huge)
+    monkeypatch.setattr(decode, "MOST_BYTES", 100)
+    data = encoded("JPEG", 30, 40) + bytes(3 * 10**6)
+    for image in (data, bytearray(data), memoryview(data)):
+        with pytest.raises(InputError, match=r"^expected a JPEG of at most 3000100 bytes, got more$"):
+            pre(image)
+    assert_equal(Preprocessor(PLAN, "pil")(data).pixel_values, usual, "by default")
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -26,6 +26,10 @@ VALUES = {
 }
 
 
+class Own(list):
+    """A caller's list."""
+
+
 def fresh(kind):
     return kind({name: copy.deepcopy(value) for name, value in VALUES.items()})
 
@@ -102,6 +106,11 @@ ACTIONS = {
     "to device= and dtype=": moved(device="cpu", dtype=torch.bfloat16),
     "to non_blocking": moved("cpu", non_blocking=True),
     "to all three": moved("cpu", torch.float64, True),
+    "to a dtype, not blocking": moved(torch.float16, True),
+    "to a dtype, blocking": moved(torch.float16, False),
+    "to lists of other types": lambda features: (
+        features.update(own=Own([torch.zeros(2)]), inner=[Own([torch.zeros(2)])]) or features.to(torch.float16)
+    ),
     "to what is no device": lambda features: features.to(5.0),
     "to an array": lambda features: features.to(np.float32),
     "to two dtypes": lambda features: features.to(torch.float32, torch.float16),
@@ -144,6 +153,9 @@ ACTIONS = {
     "items": lambda features: dict(features.items()),
     "two stars": lambda features: dict(**features),
     "data": lambda features: dict(features.data),
+    "other data": lambda features: (setattr(features, "data", {"names": 1, "more": 2}), dict(features), features.more),
+    "popitem": lambda features: (features.popitem(), features.popitem(), list(features)),
+    "popitem of none": lambda features: (features.clear(), features.popitem()),
     "pop": lambda features: (features.pop("names"), list(features)),
     "assignment": assigned,
     "update": lambda features: features.update({"more": 5}) or features,
@@ -178,7 +190,7 @@ def test_some_actions_fail_and_most_do_not():
         except Exception:
             failed.add(name)
     assert {"a number", "a slice", "another name", "to what is no device"} <= failed
-    assert len(failed) == 14
+    assert len(failed) == 15
 
 
 @pytest.mark.parametrize("item", [0, slice(0, 1), None, ("pixel_values",)])

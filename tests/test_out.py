@@ -1,8 +1,11 @@
 """``out=``: outputs in a caller's own memory."""
 
+import types
+
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from runtime import Features, InputError, Plan, Preprocessor, load
 from runtime.ops import (
@@ -26,6 +29,8 @@ ONE = make_plan(ConvertRGB(), RESIZE, CenterCrop(16, 18), Rescale(1 / 255), Norm
 SEVERAL = make_plan(ImageSize("original_sizes"), RESIZE, Rescale(1 / 255), PadToLargest("pixel_mask"))
 IMAGES = [noise(50, 41), noise(30, 60), noise(50, 41, 1)]
 SHAPE = (3, 3, 16, 18)
+with FakeTensorMode():
+    FAKE = torch.zeros(SHAPE)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -150,6 +155,15 @@ def test_groups(group, backend):
     assert_equal(buffer, expected, group)
 
 
+@pytest.mark.parametrize("backend", ["pil", "torch", "numba"])
+def test_a_tensor_of_negative_bits(backend):
+    buffer = torch.zeros(SHAPE, dtype=torch.complex64).conj().imag
+    assert buffer.is_neg()
+    pre = Preprocessor(ONE, backend)
+    assert pre(IMAGES, out=buffer).pixel_values is buffer
+    assert_equal(buffer.resolve_neg().numpy(), pre(IMAGES).pixel_values, backend)
+
+
 # --- Refusals
 
 
@@ -188,11 +202,13 @@ FITS = r"expected float32 \(3, 3, 16, 18\), got "
             torch.nested.nested_tensor([torch.zeros(2)], layout=torch.jagged),
             "expected a dense tensor, got a nested one",
         ),
+        (FAKE, "cannot be written into "),
+        (types.SimpleNamespace(data_ptr=int), "expected an array or a torch tensor, got SimpleNamespace"),
         ([0.0], "expected an array or a torch tensor, got list"),
         (5, "expected an array or a torch tensor, got int"),
         ("pixel_values", "expected an array or a torch tensor, got str"),
     ],
-    ids=range(17),
+    ids=range(19),
 )
 def test_what_does_not_fit(buffer, message, one):
     with pytest.raises(InputError, match=f"^out: pixel_values: {message}"):

@@ -5,15 +5,28 @@ import pytest
 import torch
 from PIL import Image
 
+from runtime import BackendUnavailable
 from runtime.backends.pil import PilBackend
 from runtime.backends.torch import Preprocess, TorchBackend
-from runtime.ops import CenterCrop, FlipChannels, ImageSize, Normalize, Pad, Rescale, Resize, resize_aten, resize_torch
+from runtime.ops import (
+    Branch,
+    CenterCrop,
+    CropMargin,
+    FlipChannels,
+    ImageSize,
+    Normalize,
+    Pad,
+    Rescale,
+    Resize,
+    resize_aten,
+    resize_torch,
+)
 from runtime.ops.size import Size
-from runtime.preprocessor import Preprocessor
+from runtime.preprocessor import Preprocessor, load
 from runtime.shared_pixels import shared_pixels
 from runtime.shared_tensor import shared_tensor
 
-from .helpers import assert_equal, make_plan, noise
+from .helpers import assert_equal, make_plan, noise, write_artifacts
 
 VALUES = (Rescale(1 / 255), Normalize((0.48, 0.45, 0.41), (0.27, 0.26, 0.28)))
 PLANS = {
@@ -105,6 +118,35 @@ def test_no_batch_of_copies(backend, either, monkeypatch):
     tensor = torch.from_numpy(np.moveaxis(arrays, -1, 1).copy())
     for images in (arrays, tensor, list(arrays), [Image.fromarray(array) for array in arrays]):
         assert_equal(pre(images)["pixel_values"], expected, backend)
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [(), (CropMargin(True),), (Branch("original", ()),), (Resize(Size(height=20, width=30), "bilinear", "pillow13"),)],
+)
+@pytest.mark.parametrize("backend", ["torch", "torchscript", "pil", "onnx", "numba"])
+def test_a_result_is_never_the_callers_memory(steps, backend, tmp_path):
+    """Where a Plan leaves pixels as they are: the memory may be read-only, or of ``bytes``."""
+    try:
+        pre = load(write_artifacts(make_plan(*steps), tmp_path)[backend], backend)
+    except BackendUnavailable:
+        assert backend == "numba"
+        return
+    data = noise(20, 30).tobytes()
+    array = np.frombuffer(data, np.uint8).reshape(20, 30, 3)
+    own = array.copy()
+    images = (array, own, torch.from_numpy(own), np.moveaxis(own, -1, 0), own[None], Image.fromarray(array))
+    for image in images:
+        for form in ("np", "pt"):
+            for output in pre(image, return_tensors=form).values():
+                for tensor in output if isinstance(output, list) else [output]:
+                    values = np.asarray(tensor)
+                    assert not np.shares_memory(values, array)
+                    assert not np.shares_memory(values, own)
+                    values[...] = 7
+        assert_equal(own, noise(20, 30), "the caller's array")
+        assert_equal(np.asarray(images[-1]), noise(20, 30), "the caller's image")
+    assert data == noise(20, 30).tobytes()
 
 
 @pytest.mark.parametrize("kind", kinds(noise(2, 2)))

@@ -251,6 +251,20 @@ def test_floats_that_are_not_rescaled_are_not_left_to_transformers(name):
     assert ours.calls.exact == 17
 
 
+@pytest.mark.parametrize("options", [Options(), TORCHVISION])
+def test_torchs_default_dtype(options):
+    """transformers' torchvision class rescales to it."""
+    ours, theirs = pair("ViT", options, size={"height": 30, "width": 40})
+    for dtype in (torch.float32, torch.float64, torch.float32):
+        torch.set_default_dtype(dtype)
+        try:
+            got, want = (p(picture(60, 90), return_tensors="pt", do_normalize=False) for p in (ours, theirs))
+        finally:
+            torch.set_default_dtype(torch.float32)
+        assert_same(got, want)
+    assert (ours.calls.exact, ours.calls.left) == ((2, 1) if options == TORCHVISION else (3, 0))
+
+
 @pytest.mark.parametrize(
     ("options", "keys", "reason"),
     [

@@ -16,7 +16,7 @@ from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPI
 import exporter
 from exporter.coverage import coverage
 from exporter.trace import installed_pillow
-from exporter.transformers import NAME, Options, register, unregister
+from exporter.transformers import NAME, Options, processor_class, register, unregister
 from models.families import FAMILIES
 from models.refused import REFUSED
 from runtime import BackendUnavailable, InputError, UnsupportedConfig
@@ -193,6 +193,25 @@ def test_copies(copied):
     assert_same(again(picture(60, 90), return_tensors="pt"), theirs(picture(60, 90), return_tensors="pt"))
     again.do_resize = False
     assert ours.do_resize
+
+
+class Doubled(processor_class(transformers.ViTImageProcessorPil, Options("doubled"))):
+    """A caller's own."""
+
+    def normalize(self, image, mean, std, **kwargs):
+        return super().normalize(image, mean, std, **kwargs) * 2
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))])
+def test_copies_of_a_callers_class(copied):
+    own = Doubled(size={"height": 30, "width": 40})
+    again = copied(own)
+    assert type(again) is Doubled
+    want = own(picture(60, 90), return_tensors="np")
+    assert again.calls.exact == own.calls.exact == 0  # the pixels are not a Plan's
+    assert_same(again(picture(60, 90), return_tensors="np"), want)
+    usual = transformers.ViTImageProcessorPil(size={"height": 30, "width": 40})
+    assert np.array_equal(want.pixel_values, usual(picture(60, 90), return_tensors="np").pixel_values * 2)
 
 
 @pytest.mark.slow

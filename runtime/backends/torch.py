@@ -3,7 +3,7 @@
 import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Dict
+from typing import Any, Dict, cast
 
 import numpy as np
 import torch
@@ -210,7 +210,9 @@ class TorchBackend:
         # Channels first, so that the module need not guess.
         batch = shared_tensor(images).to(self._device).permute(0, 3, 1, 2)
         parts = [self._guarded(self._module, part) for part in torch.split(batch, self._part(*images.shape))]
-        return parts[0] if len(parts) == 1 else {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        if len(parts) == 1:
+            return cast("dict[str, Tensor]", _own(parts[0], batch))
+        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     def _part(self, batch: int, height: int, width: int, channels: int) -> int:
         """How many images run at a time: on a CPU no more than make :data:`PART` values, before or after."""
@@ -245,6 +247,16 @@ class TorchBackend:
             shape = tuple(images[0].shape if isinstance(images, list) else images.shape)
             reason = str(error).strip().splitlines()[-1]
             raise InputError(f"torch failed on images of shape {shape}: {reason}") from error
+
+
+def _own(result: Any, images: Tensor) -> Any:
+    """Copies of the tensors in a result that lie in the caller's memory: where a Plan leaves pixels as they are."""
+    if isinstance(result, dict):
+        return {name: _own(value, images) for name, value in result.items()}
+    if isinstance(result, (list, tuple)):
+        return [_own(value, images) for value in result]
+    shared = isinstance(result, Tensor) and result.untyped_storage().data_ptr() == images.untyped_storage().data_ptr()
+    return result.clone() if shared else result
 
 
 def _resizes_first(module: Preprocess) -> bool:
