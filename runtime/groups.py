@@ -29,18 +29,22 @@ def to_groups(images: Any, kind: str) -> list[list[Any]]:
     """
     if not isinstance(images, (list, tuple)) and _axes(images) not in (4, 5):
         images = [images]
-    try:
-        members = list(images)
-    except TypeError as error:
-        raise InputError(f"expected {EXPECTED[kind]}, got {type(images).__name__}") from error
+    members = _members(images, kind)
     several = [isinstance(member, (list, tuple)) or _axes(member) == 4 for member in members]
-    groups = [list(member) for member in members] if members and all(several) else [members]
+    groups = [_members(member, kind) for member in members] if members and all(several) else [members]
     for group in groups:
         if not group or any(isinstance(image, (list, tuple)) or _axes(image) == 4 for image in group):
             raise InputError(f"expected {EXPECTED[kind]}")
         if kind == "pair" and len(group) != 2:
             raise InputError(f"expected {EXPECTED[kind]}; got {len(group)} in place of two")
     return groups
+
+
+def _members(group: Any, kind: str) -> list[Any]:
+    try:
+        return list(group)
+    except Exception as error:  # of what only looks like an array
+        raise InputError(f"expected {EXPECTED[kind]}, got {type(group).__name__} ({error})") from error
 
 
 def _axes(value: Any) -> int:

@@ -1,5 +1,7 @@
 """Pairs of images and videos: what comes in, and the shape that comes out."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -97,3 +99,34 @@ def test_a_bad_image_is_named():
 
 def test_plans_of_images_take_lists_as_before():
     assert ALONE([IMAGES[:3], IMAGES[3:]])["pixel_values"].shape == (6, 3, 6, 5)
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it is a prototype
+    NESTED = torch.nested.nested_tensor([torch.zeros(9, 7, 3, dtype=torch.uint8)] * 2)
+
+
+class Odd:
+    """What looks like an array, and is none."""
+
+    def __init__(self, ndim):
+        self.ndim, self.shape = ndim, (2, 9, 7, 3)
+
+
+@pytest.mark.parametrize("processor", [PAIR, VIDEO], ids=["pair", "video"])
+@pytest.mark.parametrize(
+    "images",
+    [
+        Odd(4),
+        Odd("four"),
+        [Odd(4), Odd(4)],
+        [Odd(3), Odd(3)],
+        NESTED,
+        torch.zeros(2, 9, 7, 3, dtype=torch.uint8, device="meta"),
+        torch.zeros(2, 9, 7, 3, dtype=torch.uint8).to_sparse(),
+    ],
+    ids=["four axes", "no number", "of four axes", "of three", "nested", "meta", "sparse"],
+)
+def test_what_only_looks_like_arrays(processor, images):
+    with pytest.raises(InputError):
+        processor(images)

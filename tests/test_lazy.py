@@ -163,11 +163,19 @@ def test_one_image_in_many_calls(slow):
     assert not wrong
 
 
-def test_two_images_of_one_file(slow):
+class Slow(io.BytesIO):
+    """A file from which other threads may read between a seek and a read."""
+
+    def read(self, *size):
+        time.sleep(0.001)
+        return super().read(*size)
+
+
+def test_two_images_of_one_file():
     pre = Preprocessor(PLAN, "pil")
     parts = [encoded(noise(60, 80, 0), "BMP"), encoded(noise(60, 80, 1), "BMP")]
     for _ in range(5):
-        file = io.BytesIO(b"".join(parts))
+        file = Slow(b"".join(parts))
         images = []
         for start in (0, len(parts[0])):
             file.seek(start)
@@ -177,6 +185,29 @@ def test_two_images_of_one_file(slow):
         got = list(pre.map(images, batch_size=1, workers=2))
         for i, batch in enumerate(got):
             assert_equal(batch.pixel_values, pre(noise(60, 80, i)).pixel_values, f"image {i}")
+
+
+def test_an_image_whose_file_changes_while_it_is_decoded(monkeypatch):
+    """As a WebP's does: another thread waits for the image, not for a file."""
+    pre, image, got = Preprocessor(PLAN, "pil"), opened(noise(60, 80), "WEBP"), []
+    want = pre(encoded(noise(60, 80), "WEBP")).pixel_values
+    other = threading.Thread(target=lambda: got.append(pre(image).pixel_values))
+    load = ImageFile.ImageFile.load
+
+    def slow(self):
+        if threading.current_thread() is not other and other.ident is None:
+            other.start()
+            other.join(0.2)
+            assert other.is_alive()
+        return load(self)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", slow)
+    got.append(pre(image).pixel_values)
+    other.join()
+    assert other.ident is not None
+    for pixels in got:
+        assert_equal(pixels, want, "WEBP")
+    assert len(got) == 2
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
