@@ -60,7 +60,8 @@ def load(
 
     Raises:
         ArtifactError: the file is missing, damaged, or does not fit the backend; or its Plan and its graph were not
-            written together, as their checksum shows. Of a model's weights in an .onnx file, only lengths are looked at.
+            written together, as their checksum shows. Of a model's weights in an .onnx file, only the lengths
+            are looked at.
         BackendUnavailable: the backend's package, the device or a provider is missing.
         ValueError: an unknown backend, or another argument that cannot be used.
     """
