@@ -1,5 +1,6 @@
 """Sessions of their own for the shapes that come again and again."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -151,12 +152,23 @@ def opened(monkeypatch):
     return found
 
 
+@contextlib.contextmanager
+def company(count):
+    """While so many others have turns."""
+    owners, others = threads.turn()._owners, {-1 - i for i in range(count)}
+    owners |= others
+    try:
+        yield
+    finally:
+        owners -= others
+
+
 def test_calls_beside_others_get_sessions_of_one_thread(path, opened, monkeypatch):
     loaded, image = runtime.load(path, backend="onnx"), noise(40, 61)
     expected = runtime.load(path, backend="pil")(image).pixel_values
     one = {THREADS: 1}
     for call in range(backend.COMPANY + backend.REPEATS + 1):
-        with threads.turn():  # of somebody else
+        with company(1):
             assert_equal(loaded(image).pixel_values, expected, call)
         if call == backend.COMPANY - 2:
             assert opened == [ANY]
@@ -197,7 +209,7 @@ def test_what_the_caller_asks_for_is_kept(given, path, monkeypatch):
     monkeypatch.setattr(backend, "COMPANY", 1)
     loaded = runtime.load(path, **given())
     for _ in range(2):
-        with threads.turn(), threads.turn():
+        with company(2):
             loaded(noise(40, 61))
     assert loaded._run._sessions._beside is None
 
@@ -206,9 +218,12 @@ def test_other_threads_do_not_wait_for_a_session(path, monkeypatch):
     monkeypatch.setattr(backend, "COMPANY", 1)
     loaded, image = runtime.load(path, backend="onnx"), noise(40, 61)
     expected = loaded(image).pixel_values
-    with threads.turn(), loaded._run._sessions._lock:  # as the thread that opens it has
+    with company(1), loaded._run._sessions._lock:  # as the thread that opens it has
         assert_equal(loaded(image).pixel_values, expected, "with that for all CPUs")
     assert loaded._run._sessions._beside is None
+    with company(1):
+        assert_equal(loaded(image).pixel_values, expected, "with one of its own")
+    assert loaded._run._sessions._beside is not None
 
 
 # --- Memory

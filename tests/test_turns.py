@@ -514,8 +514,10 @@ def test_files_take_a_turn_when_they_are_read(count, four, tmp_path, monkeypatch
     for name, data in zip("ab", FILES, strict=False):
         (tmp_path / name).write_bytes(data)
     a, b = tmp_path / "a", tmp_path / "b"
-    read, run = decoding._fast, type(pre._run).run
-    monkeypatch.setattr(decoding, "_fast", lambda *given: (seen.append(("read", four.turns.taken)), read(*given))[1])
+    check, run = decoding.check_format, type(pre._run).run
+    monkeypatch.setattr(
+        decoding, "check_format", lambda image: (seen.append(("read", four.turns.taken)), check(image))[1]
+    )
     monkeypatch.setattr(
         type(pre._run), "run", lambda self, images: (seen.append(("run", four.turns.taken)), run(self, images))[1]
     )
