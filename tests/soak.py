@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pytest
 from PIL import Image
 
 import runtime
@@ -138,9 +139,14 @@ def loaded(path, backend, count):
 
 
 def alone(work, *arguments):
-    """What the work gives in a process of its own: in this one, memory moves for what other tests left there."""
-    with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(work, *arguments).result()
+    """What the work gives in a process of its own: in this one, memory moves for what other tests left there.
+
+    It has one arena, for those of many threads keep what each had at most, which takes many rounds to show.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MALLOC_ARENA_MAX", "1")  # of glibc
+        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+            return process.submit(work, *arguments).result()
 
 
 def growth(levels):

@@ -29,9 +29,9 @@ FREE = (
     PadToLargest("mask"),
 )
 BACKENDS = {"numba": "cropped.onnx", "onnx": "cropped.onnx", "torch": "cropped.pt", "torchscript": "cropped.pt"}
-MEGABYTES = 64
-"""Of noise: allocators keep what eight threads had at once, and each round has other sizes. Results that are kept
-come to more than 200."""
+MEGABYTES = {"onnx": 48}
+"""Of growth that is noise, by backend: what onnxruntime's sessions of single shapes keep. Results that are kept come to
+more than 200."""
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc")
 
@@ -76,7 +76,7 @@ def test_growth_is_seen():
 def test_memory_is_flat(name, backend, folder):
     """Thousands of calls from eight threads, most of sizes that never came before, and a tenth of what is no image."""
     levels = alone(soaked, folder / name, backend, 24, 30)
-    assert growth(levels) < MEGABYTES, [round(one.memory) for one in levels]
+    assert growth(levels) < MEGABYTES.get(backend, 4), [round(one.memory) for one in levels]
     assert levels[-1].files == levels[4].files
     # Sessions of single shapes may come late, each with a thread for every other CPU.
     assert levels[-1].threads <= levels[4].threads + MOST_SESSIONS * (cpus() - 1)
