@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from . import checksum
 from .checksum import METADATA_PROPS
 from .errors import ArtifactError
+from .files import is_device
 from .fusion import Fusion
 from .plan import Plan
 from .protobuf import fields, strings
@@ -46,8 +47,8 @@ def read(path: str | os.PathLike[str]) -> tuple[Plan, bool]:
     """
     path = Path(path)
     try:
-        if path.is_fifo():  # which would be waited for
-            raise ArtifactError(f"{path}: a pipe, not a file")
+        if is_device(path):  # which may be waited for
+            raise ArtifactError(f"{path}: a pipe or a device, not a file")
         if is_torchscript(path):
             entries = _extra_files(path)
             plan = Plan.from_json(entries[PLAN_ENTRY])

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from .decode import most_pixels
 from .errors import BackendUnavailable, InputError
 from .features import Features
-from .ops.size import MOST_PIXELS, Size
+from .ops.size import Size
 
 
 def convert(output: dict[str, Any], count: int, return_tensors: str | None, lists: Collection[str] = ()) -> Features:
@@ -89,7 +90,7 @@ def stack(
     for name, values in columns.items():
         if name in padded:
             height, width = (max(value.shape[axis] for value in values) for axis in (-2, -1))
-            most = MOST_PIXELS if max_pixels is None else max_pixels
+            most = most_pixels(max_pixels)
             if height * width > most:
                 raise InputError(
                     f"{name}: these images would be padded to {height}x{width}: expected at most {most} pixels"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from .errors import InputError
 from .features import Features
+from .image import is_a
 
 Array = np.ndarray[Any, Any]
 
@@ -106,11 +106,6 @@ def _as_array(value: Any) -> Array | None:
     return array
 
 
-def _is_tensor(value: Any) -> bool:
-    """Of torch, which is not imported for that."""
-    return isinstance(value, getattr(sys.modules.get("torch"), "Tensor", ()))
-
-
 def _form(value: Any) -> str:
     """The dtype and the shape of an array or a tensor, for comparing and for reading."""
     return f"{str(value.dtype).removeprefix('torch.')} {tuple(value.shape)}"
@@ -122,7 +117,7 @@ def _problem(buffer: Any) -> str:
         if not buffer.flags.writeable:
             return "the array is read-only"
         shape, steps, size = buffer.shape, buffer.strides, buffer.itemsize
-    elif _is_tensor(buffer):
+    elif is_a(buffer, "torch", "Tensor"):
         kind = "nested" if buffer.is_nested else str(buffer.layout).removeprefix("torch.")
         if kind != "strided":
             return f"expected a dense tensor, got a {kind} one"

@@ -9,20 +9,20 @@ import importlib.util
 import io
 import os
 import re
-import stat
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .errors import BackendUnavailable, InputError
+from .files import is_device
 from .lazy import check_format
+from .ops.size import MOST_PIXELS
 from .shared_pixels import shared_pixels
 
 Array = np.ndarray[Any, Any]
 
-MAX_PIXELS = 178_956_970
+MAX_PIXELS = MOST_PIXELS
 """Largest image that is decoded, in pixels: twice Pillow's own warning limit, where Pillow itself refuses."""
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -96,7 +96,7 @@ def decode(source: Any, channels: int = 3, share: bool = False, max_pixels: int 
     try:
         if isinstance(source, str) and source.startswith("data:image/"):
             source = base64.decodebytes(source.split(",")[1].encode())  # image_utils.py:499
-        if _is_path(source) and _is_device(source):  # which may be waited for
+        if _is_path(source) and is_device(source):  # which may be waited for
             raise InputError(f"{_name(source)}: a pipe or a device, not a file")
         with Image.open(source if _is_path(source) else io.BytesIO(source)) as image:
             check_pixels(image.width, image.height, max_pixels)
@@ -134,9 +134,14 @@ def pixels(image: Any, share: bool) -> Array:
     return np.asarray(image).reshape(image.height, image.width, -1) if view is None else view
 
 
+def most_pixels(max_pixels: int | None) -> int:
+    """How many an image may have where the caller said so, or nothing."""
+    return MAX_PIXELS if max_pixels is None else max_pixels
+
+
 def check_pixels(width: int, height: int, max_pixels: int | None = None) -> None:
     """Raises ``InputError`` for no pixel, more than ``max_pixels``, by default :data:`MAX_PIXELS`, or a long side."""
-    most = MAX_PIXELS if max_pixels is None else max_pixels
+    most = most_pixels(max_pixels)
     if width < 1 or height < 1:
         raise InputError(f"expected at least 1x1 pixels, got {height}x{width}")
     if width * height > most:
@@ -147,7 +152,7 @@ def check_pixels(width: int, height: int, max_pixels: int | None = None) -> None
 
 def _jpeg(image: Any, source: Any, max_pixels: int | None) -> Any:
     """The bytes of an opened JPEG; ``InputError`` where they are far too many, or could take hours to decode."""
-    most = MOST_BYTES + MOST_BYTES_A_PIXEL * (MAX_PIXELS if max_pixels is None else max_pixels)
+    most = MOST_BYTES + MOST_BYTES_A_PIXEL * most_pixels(max_pixels)
     data = source
     if _is_path(source):
         position = image.fp.tell()
@@ -176,12 +181,6 @@ def scans(data: bytes) -> int:
 
 def _is_path(source: Any) -> bool:
     return isinstance(source, (str, os.PathLike))
-
-
-def _is_device(path: Any) -> bool:
-    """Whether it is there, and neither a file nor a folder."""
-    kind = Path(path).stat().st_mode
-    return not (stat.S_ISREG(kind) or stat.S_ISDIR(kind))
 
 
 def _name(source: Any) -> str:

@@ -128,10 +128,10 @@ class Reader:
         if _is_encoded(image):
             self._check_kind("an encoded image")
             return [self._inferred(decode.decode(image, self.channels, self.share, self.max_pixels))]
-        if _is_a(image, "PIL.Image", "Image"):
+        if is_a(image, "PIL.Image", "Image"):
             self._check_kind("a PIL image")
             return [self._inferred(self._from_pil(image))]
-        if _is_a(image, "torch", "Tensor"):
+        if is_a(image, "torch", "Tensor"):
             image = self._from_tensor(image)
         if not isinstance(image, np.ndarray):
             advice = "; pass its bytes, as read() gives them" if hasattr(image, "read") else ""
@@ -253,7 +253,7 @@ def _leaves(images: Sequence[Any]) -> Any:
             yield (i,), image
 
 
-def _is_a(value: Any, module: str, name: str) -> bool:
+def is_a(value: Any, module: str, name: str) -> bool:
     """Whether ``value`` is of a class in a module that is not imported here: where it is not loaded, nothing is."""
     loaded = sys.modules.get(module)
     return isinstance(value, getattr(loaded, name, ()))  # another thread may be importing it
@@ -265,7 +265,7 @@ def _is_encoded(image: Any) -> bool:
 
 def _is_slow(image: Any) -> bool:
     """Whether reading an image takes another thread's time: it is encoded, or Pillow has not decoded it yet."""
-    return _is_encoded(image) or (_is_a(image, "PIL.Image", "Image") and bool(getattr(image, "tile", None)))
+    return _is_encoded(image) or (is_a(image, "PIL.Image", "Image") and bool(getattr(image, "tile", None)))
 
 
 def _apart(images: dict[int, Any]) -> dict[int, Any]:

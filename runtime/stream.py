@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
-from .decode import MAX_PIXELS
+from .decode import most_pixels
 from .errors import BackendUnavailable, InputError
 from .features import Features
 from .lazy import still
@@ -32,7 +32,7 @@ def stream(
         iterator = iter(images)
     except TypeError as error:  # an array without axes
         raise InputError(f"expected a list or another iterable of images: {error}") from error
-    most = MAX_PIXELS if max_pixels is None else max_pixels
+    most = most_pixels(max_pixels)
     stills = (still(image, most) for image in iterator)
     return _batches(call, stills, batch_size, workers, _bar(images) if progress else None)
 

@@ -16,6 +16,7 @@ from runtime.ops.size import Size
 from runtime.preprocessor import Preprocessor
 
 from .faults import at_most
+from .forks import exit_code, forks
 from .helpers import assert_equal, make_plan, noise
 
 RESIZE = Resize(Size(height=20, width=24), "bilinear", "pillow13")
@@ -210,26 +211,14 @@ def test_an_image_whose_file_changes_while_it_is_decoded(monkeypatch):
     assert len(got) == 2
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@forks
 def test_a_child_waits_for_no_lock_of_its_parents():
     image, pre = opened(noise(30, 40)), Preprocessor(PLAN, "pil")
     locks = [*lazy._images, *lazy._files]
     for lock in locks:
         lock.acquire()
     try:
-        child = os.fork()
-        if not child:
-            os._exit(0 if pre(image).pixel_values.shape == (1, 3, 20, 24) else 1)
-        for _ in range(1000):
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                break
-            time.sleep(0.01)
-        else:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
-            pytest.fail("hangs")
-        assert status == 0
+        assert exit_code(lambda: pre(image).pixel_values.shape == (1, 3, 20, 24)) == 0
     finally:
         for lock in locks:
             lock.release()

@@ -2,7 +2,6 @@
 outside the image."""
 
 import ctypes
-import faulthandler
 import functools
 import mmap
 import os
@@ -25,6 +24,7 @@ from runtime.ops.resize import FILTERS, ORDERS, TORCHVISION_FILTERS
 from runtime.ops.size import Size
 from runtime.resample import SUPPORT, block_weights
 
+from .forks import exit_code
 from .helpers import assert_equal, make_plan, noise, sides
 from .test_backends import PIPELINES, pipelines
 
@@ -233,24 +233,8 @@ def test_any_memory(name):
 
 
 def in_child(function):
-    """Runs it in a forked process, which a fault may end."""
-    pid = os.fork()
-    if not pid:
-        status = 1
-        faulthandler.disable()
-        try:
-            function()
-            status = 0
-        finally:
-            os._exit(status)
-    for _ in range(600):
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        threading.Event().wait(0.05)
-    os.kill(pid, 9)
-    os.waitpid(pid, 0)
-    pytest.fail("the child hangs")
+    """Its exit code, in a forked process."""
+    return exit_code(lambda: function() or True)
 
 
 class Fenced:

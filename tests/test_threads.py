@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import pickle
 import threading
-import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from runtime.ops import CenterCrop, ConvertRGB, Normalize, Rescale, Resize
 from runtime.ops.size import Size
 
 from .families import threads
+from .forks import exit_code, forks
 from .helpers import make_plan, noise
 
 PLAN = make_plan(
@@ -29,7 +29,6 @@ PLAN = make_plan(
     Normalize((0.48, 0.46, 0.41), (0.27, 0.26, 0.28)),
 )
 BACKENDS = {"onnx": "plan.onnx", "numba": "plan.onnx", "torch": "plan.pt", "torchscript": "plan.pt", "pil": "plan.pt"}
-SECONDS = 60
 """For a child process; it takes 3 at most, and hangs where a thread is missing."""
 
 IMAGES = [noise(90 + 37 * (i % 4), 120 + 23 * (i % 3), i) for i in range(12)]
@@ -104,27 +103,6 @@ def test_memory_stays_flat(pre, expected):
 
 
 # --- Processes
-
-
-def exit_code(work):
-    """Of a child process by ``os.fork`` that runs ``work``: 0 where it gives true; -1 where it hangs."""
-    child = os.fork()
-    if not child:
-        try:
-            os._exit(0 if work() else 1)
-        finally:
-            os._exit(2)
-    for _ in range(SECONDS * 50):
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.02)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    return -1
-
-
-forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 
 @forks

@@ -23,6 +23,7 @@ from runtime.ops.size import Size
 from runtime.rows import Rows
 from runtime.turns import Turns
 
+from .forks import exit_code, forks
 from .helpers import assert_equal, make_plan, noise, write_artifacts
 
 RESIZE = Resize(Size(shortest_edge=20), "bicubic", "pillow13")
@@ -564,26 +565,13 @@ def test_work_is_spread_on_what_is_idle(taken, used, four, monkeypatch):
     assert sorted(rows) == [*range(50)]
 
 
+@forks
 def test_a_child_has_turns_of_its_own():
-    if not hasattr(os, "fork"):
-        pytest.skip("needs fork")
     pre = Preprocessor(PLANS["one size"], "pil")
     pool = threads._pool
     pool.turns._owners = set(range(pool.cpus + 1))
     try:
-        child = os.fork()
-        if not child:
-            os._exit(0 if pre(FILES[0]).pixel_values.shape == (1, 3, 16, 18) else 1)
-        for _ in range(1000):
-            done, status = os.waitpid(child, os.WNOHANG)
-            if done:
-                break
-            time.sleep(0.01)
-        else:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
-            pytest.fail("hangs")
-        assert status == 0
+        assert exit_code(lambda: pre(FILES[0]).pixel_values.shape == (1, 3, 16, 18)) == 0
     finally:
         pool.turns._owners.clear()
 
