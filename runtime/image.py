@@ -35,7 +35,7 @@ from . import decode
 from .decode import MAX_PIXELS, MODES, check_pixels
 from .errors import InputError
 from .floats import to_levels, whole_levels
-from .lazy import alone
+from .lazy import alone, is_own
 from .ops import ConvertRGB, InferLayout
 from .threads import PIECE_COST, spread
 
@@ -272,11 +272,8 @@ def _apart(images: dict[int, Any]) -> dict[int, Any]:
     """Those that threads may read at once: encoded ones, and PIL images of which each has its file to itself."""
     files = {key: getattr(image, "fp", None) for key, image in images.items() if not _is_encoded(image)}
     count = collections.Counter(map(id, files.values()))
-    # Others, such as a part of an archive, may share what they read from.
-    alone = {
-        key for key, file in files.items() if type(file) in (io.BytesIO, io.BufferedReader) and count[id(file)] == 1
-    }
-    return {key: image for key, image in images.items() if key not in files or key in alone}
+    own = {key for key, file in files.items() if is_own(file) and count[id(file)] == 1}
+    return {key: image for key, image in images.items() if key not in files or key in own}
 
 
 def are_apart(images: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -43,7 +44,11 @@ def check_format(image: Any) -> None:
 
 @contextlib.contextmanager
 def alone(image: Any) -> Iterator[None]:
-    """While an image is decoded: no other thread works on it, or on one of the same file. ``InputError`` as above."""
+    """While an image is decoded: no other thread works on it, or on one of the same file or archive.
+
+    Raises:
+        InputError: as of :func:`check_format`.
+    """
     if not hasattr(image, "fp"):  # it never was encoded
         yield
         return
@@ -54,8 +59,13 @@ def alone(image: Any) -> Iterator[None]:
             return
         if getattr(image, "tile", None):
             check_format(image)
-        with _files[_number(file)]:
+        with _files[_number(file) if is_own(file) else 0]:
             yield
+
+
+def is_own(file: Any) -> bool:
+    """Whether an image has what it reads from to itself; others, such as a part of an archive, may share it."""
+    return type(file) in (io.BytesIO, io.BufferedReader)
 
 
 def _number(value: Any) -> int:

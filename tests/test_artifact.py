@@ -13,6 +13,7 @@ from runtime import ArtifactError, Plan, artifact, load
 from runtime.ops import CenterCrop, ConvertRGB, Normalize, Rescale, Resize
 from runtime.ops.size import Size
 
+from .faults import at_most
 from .helpers import make_plan, with_plan, write_artifacts
 
 PLAN = make_plan(
@@ -238,3 +239,9 @@ def test_a_script_that_torch_cannot_load(tmp_path):
     assert artifact.read(tmp_path / "model.pt") == (PLAN, False)
     with pytest.raises(ArtifactError, match=r"model.pt: torch cannot load it"):
         load(tmp_path / "model.pt", "torchscript")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/ptmx"), reason="needs a terminal")  # noqa: PTH110  it is no file
+def test_a_device_is_not_waited_for():
+    with at_most(10), pytest.raises(ArtifactError, match=r"^/dev/ptmx: a pipe or a device, not a file$"):
+        load("/dev/ptmx")

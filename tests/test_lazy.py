@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import tarfile
 import threading
 import time
 
@@ -186,6 +187,25 @@ def test_two_images_of_one_file():
         got = list(pre.map(images, batch_size=1, workers=2))
         for i, batch in enumerate(got):
             assert_equal(batch.pixel_values, pre(noise(60, 80, i)).pixel_values, f"image {i}")
+
+
+@pytest.mark.parametrize("format", ["PNG", "BMP"])
+def test_images_of_one_archive(format):
+    """Each has a file object of its own, and all read from one."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as archive:
+        for i in range(8):
+            member = encoded(noise(60, 80, i), format)
+            entry = tarfile.TarInfo(str(i))
+            entry.size = len(member)
+            archive.addfile(entry, io.BytesIO(member))
+    pre = Preprocessor(PLAN, "pil")
+    want = pre([noise(60, 80, i) for i in range(8)]).pixel_values
+    for _ in range(3):
+        with tarfile.open(fileobj=Slow(data.getvalue())) as archive:
+            images = [Image.open(archive.extractfile(member)) for member in archive]
+            got = list(pre.map(images, batch_size=1, workers=3))
+        assert_equal(np.concatenate([batch.pixel_values for batch in got]), want, format)
 
 
 def test_an_image_whose_file_changes_while_it_is_decoded(monkeypatch):
